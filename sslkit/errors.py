@@ -1,0 +1,29 @@
+"""The errors that a user meets: one clear sentence each, never a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake a user can mend: what is wrong, where, and what would be right.
+
+    The command line prints the message alone and exits with code 2.
+    """
+
+
+class RunError(Exception):
+    """A run that cannot go on (a non-finite loss, a failing part): the command line exits with code 1."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of an error sentence: the nearest known name if one is near, else the list of all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if not names:
+        return "there are none"
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return f"known: {shown}"

@@ -1,0 +1,57 @@
+"""The contracts that parts implement; imported lazily, so that naming parts costs no torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sslkit.parts.augmenter import Augmenter, Draws
+    from sslkit.parts.backbone import Backbone, Tokens
+    from sslkit.parts.clip import Clip
+    from sslkit.parts.collectives import gather_with_gradient, mean_over_ranks, rank, world_size
+    from sslkit.parts.dataset import Dataset, Images, Split
+    from sslkit.parts.evaluator import Evaluator, Features, Frozen, Metrics
+    from sslkit.parts.head import Head
+    from sslkit.parts.loss import Loss, LossTerms
+    from sslkit.parts.optimizer import OptimizerPart
+    from sslkit.parts.outputs import Outputs
+    from sslkit.parts.position import Position
+    from sslkit.parts.preprocess import Preprocess
+    from sslkit.parts.schedule import Schedule, named
+    from sslkit.parts.teacher import TeacherRule, paired_parameters
+    from sslkit.parts.views import Views, ViewSpec
+    from sslkit.parts.watcher import Row, RunInfo, Watcher
+
+_HOMES = {
+    "augmenter": ["Augmenter", "Draws"],
+    "backbone": ["Backbone", "Tokens"],
+    "clip": ["Clip"],
+    "collectives": ["gather_with_gradient", "mean_over_ranks", "rank", "world_size"],
+    "dataset": ["Dataset", "Images", "Split"],
+    "evaluator": ["Evaluator", "Features", "Frozen", "Metrics"],
+    "head": ["Head"],
+    "loss": ["Loss", "LossTerms"],
+    "optimizer": ["OptimizerPart"],
+    "outputs": ["Outputs"],
+    "position": ["Position"],
+    "preprocess": ["Preprocess"],
+    "schedule": ["Schedule", "named"],
+    "teacher": ["TeacherRule", "paired_parameters"],
+    "views": ["ViewSpec", "Views"],
+    "watcher": ["Row", "RunInfo", "Watcher"],
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Augmenter", "Backbone", "Clip", "Dataset", "Draws", "Evaluator", "Features", "Frozen", "Head", "Images", "Loss",
+    "LossTerms", "Metrics", "OptimizerPart", "Outputs", "Position", "Preprocess", "Row", "RunInfo", "Schedule", "Split",
+    "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher", "gather_with_gradient", "mean_over_ranks", "named",
+    "paired_parameters", "rank", "world_size",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME_OF:
+        return getattr(import_module(f"sslkit.parts.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'sslkit.parts' has no attribute {name!r}")

@@ -1,0 +1,55 @@
+"""The contract of an augmenter."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sslkit.parts.views import ViewSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+#: The outcome of every random choice for one view: plain numbers (or short lists of them) by name.
+Draws = Mapping[str, float | list[float]]
+
+
+class Augmenter(ABC):
+    """One image in, several augmented views out.
+
+    Randomness and pixels are apart: :meth:`draw` makes every random choice of a view from the generator
+    that it is handed (keyed by seed, epoch, image and view, so that no worker count, restart or world
+    size changes a crop), and :meth:`render` is a pure function of image and draws.
+
+    Context at build, by parameter name: ``channels``.
+
+    Attributes:
+        views: the views it makes of every image, in order.
+    """
+
+    views: tuple[ViewSpec, ...]
+
+    @abstractmethod
+    def draw(self, view: ViewSpec, width: int, height: int, generator: np.random.Generator) -> Draws:
+        """Every random choice for ``view`` of an image of ``width`` x ``height`` pixels."""
+
+    @abstractmethod
+    def render(self, image: Image, view: ViewSpec, draws: Draws) -> Tensor:
+        """The view as uint8 ``[C, size, size]``, not normalised; runs in worker processes."""
+
+    def on_device(self, pixels: Tensor, view_ids: tuple[str, ...]) -> Tensor:  # noqa: ARG002
+        """The batched part of the pipeline, on the training device; by default nothing is left to do.
+
+        Args:
+            pixels: uint8 ``[V, B, C, size, size]``, what ``render`` gave for the views of one size.
+            view_ids: the ids of these V views.
+
+        Returns:
+            uint8 or float in 0..255 of the same shape. The engine normalises afterwards, with the
+            recipe's ``preprocess`` mean and standard deviation.
+        """
+        return pixels

@@ -1,0 +1,58 @@
+"""The contract of a backbone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a backbone makes of a batch of images.
+
+    Attributes:
+        cls: ``[B, D]``, the pooled feature: the normed [CLS] token, or the average of a convnet.
+        patches: ``[B, N, D]``, the normed patch tokens in row-major order; None unless asked for.
+    """
+
+    cls: Tensor
+    patches: Tensor | None = None
+
+
+class Backbone(nn.Module, ABC):
+    """Images in, features out.
+
+    Context at build, by parameter name: ``channels`` (of the images) and ``image_size`` (the side in
+    pixels that position embeddings are made for). All other parameters of ``__init__`` are the
+    options that a recipe may set.
+
+    Attributes:
+        embed_dim: D, the width of the pooled feature.
+        stride: pixels that H and W must be multiples of (a ViT's patch side; 1 if any size goes).
+        capabilities: which of the optional methods work: ``"patches"``, ``"attention"``,
+            ``"intermediate"``. Declared, never probed.
+    """
+
+    embed_dim: int
+    stride: int = 1
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def forward(self, images: Tensor, patches: bool = False) -> Tokens:
+        """Features of images ``[B, C, H, W]`` of any H, W that ``stride`` divides.
+
+        Args:
+            images: ``[B, C, H, W]``, normalised.
+            patches: whether the patch tokens are wanted too (needs the capability ``patches``).
+        """
+
+    def attention(self, images: Tensor) -> Tensor:
+        """The last block's softmaxed attention ``[B, heads, P+N, P+N]`` (P prefix tokens, N patches)."""
+        raise NotImplementedError(f"{type(self).__name__} does not declare the capability 'attention'")
+
+    def intermediate(self, images: Tensor, n: int) -> list[Tokens]:
+        """Normed tokens of the last ``n`` blocks, first to last, with patch tokens."""
+        raise NotImplementedError(f"{type(self).__name__} does not declare the capability 'intermediate'")

@@ -1,0 +1,53 @@
+"""What losses need of several ranks; every function is the identity on one."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world_size() -> int:
+    """Number of ranks; 1 without a process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's rank; 0 without a process group."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def mean_over_ranks(tensor: Tensor) -> Tensor:
+    """The mean of a tensor of the same shape on every rank; no gradient."""
+    if world_size() == 1:
+        return tensor
+    total = tensor.detach().clone()
+    dist.all_reduce(total)
+    return total / world_size()
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    """All ranks' rows; the backward pass sums what every rank's loss says of this rank's rows."""
+
+    @staticmethod
+    def forward(_ctx: object, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(_ctx: object, *grads: Tensor) -> Tensor:
+        total = grads[0].contiguous()
+        dist.all_reduce(total)
+        return total.chunk(world_size())[rank()]
+
+
+def gather_with_gradient(rows: Tensor) -> Tensor:
+    """All ranks' rows in rank order, ``[B, D] -> [ranks * B, D]``, with gradient to every rank.
+
+    DDP averages gradients over ranks: a loss that is the mean over *all* ranks' rows, computed alike on
+    every rank, then gets the gradient of one process with the whole batch.
+    """
+    if world_size() == 1:
+        return rows
+    return _GatherWithGradient.apply(rows)  # type: ignore[no-any-return]

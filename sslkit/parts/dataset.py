@@ -1,0 +1,54 @@
+"""The contract of a data set."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+Split = Literal["train", "test"]
+
+
+class Images(ABC):
+    """An indexed collection of images with stable indices.
+
+    It is sent to worker processes, so it must pickle, and must not hold open files.
+
+    Attributes:
+        classes: names of the classes, by label; None without labels.
+    """
+
+    classes: tuple[str, ...] | None = None
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read(self, index: int) -> Image | Tensor:
+        """Image ``index``: a PIL image of any mode, or a uint8 tensor ``[C, H, W]``.
+
+        Raises:
+            OSError: if it cannot be read: the loader then takes another image, counts and lists it.
+        """
+
+    def label(self, index: int) -> int | None:  # noqa: ARG002
+        """The label of image ``index``; None without labels."""
+        return None
+
+    def name(self, index: int) -> str:
+        """A name that a person would recognise: a path, or the index."""
+        return str(index)
+
+
+class Dataset(ABC):
+    """Where images come from. ``__init__`` holds options only (``root``, ...), and may check that files exist.
+
+    Raise :class:`sslkit.errors.UserError` with what is expected where, if they do not.
+    """
+
+    @abstractmethod
+    def split(self, which: Split) -> Images | None:
+        """The images of a split; None if the data set has no such split (every one has ``"train"``)."""

@@ -1,0 +1,110 @@
+"""The contract of an evaluator."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from sslkit.parts.backbone import Backbone
+from sslkit.parts.dataset import Dataset, Images
+from sslkit.parts.preprocess import Preprocess
+
+
+@dataclass(frozen=True)
+class Features:
+    """Frozen features of a split.
+
+    Attributes:
+        x: ``[N, D]`` float32, in the order of ``indices``.
+        labels: ``[N]`` int64, or None without labels.
+        indices: ``[N]`` int64, which images these are (unreadable ones are left out and listed).
+    """
+
+    x: Tensor
+    labels: Tensor | None
+    indices: Tensor
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What an evaluator found.
+
+    Attributes:
+        values: flat numbers; shares in percent (``{"k20_top1": 97.7}``).
+        artifacts: files that it wrote below its ``out_dir``.
+    """
+
+    values: Mapping[str, float]
+    artifacts: tuple[Path, ...] = field(default_factory=tuple)
+
+
+class Frozen(ABC):
+    """A frozen backbone with everything that is needed to run it over a data set.
+
+    Attributes:
+        backbone: in eval mode, without gradients, on ``device``.
+        preprocess: how a whole image becomes the backbone's input.
+        device: where the backbone is.
+        seed: for whatever an evaluator draws; equal on all ranks.
+    """
+
+    backbone: Backbone
+    preprocess: Preprocess
+    device: torch.device
+    seed: int
+
+    @abstractmethod
+    def features(
+        self,
+        images: Images,
+        *,
+        transform: Callable[[Image, int], Image] | None = None,
+        extract: Callable[[Tensor], Tensor] | None = None,
+    ) -> Features:
+        """Features of every readable image, computed in chunks over all ranks and whole on each of them.
+
+        Args:
+            images: a split.
+            transform: applied to each PIL image before preprocessing, with the image's index (key any
+                randomness by it); it runs in worker processes, so it must pickle.
+            extract: what to compute of a normalised batch ``[B, C, H, W] -> [B, D]``; by default the
+                backbone's pooled feature.
+        """
+
+    @abstractmethod
+    def batch(self, images: Images, indices: list[int]) -> Tensor:
+        """These images, preprocessed and normalised: ``[B, C, H, W]`` on the device."""
+
+
+class Evaluator(ABC):
+    """Judges a frozen backbone.
+
+    The same evaluators run during ``fit`` (recipe section ``evaluate``), and alone by ``sslkit eval``.
+
+    Attributes:
+        needs: what must be there, any of ``"labels"``, ``"test"`` (a test split) and the backbone's
+            capabilities. Where something lacks, the evaluator is skipped and the run says why.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
+        """Numbers and pictures.
+
+        Called on every rank with the same arguments; :meth:`Frozen.features` gives all ranks the same
+        features, so what follows needs no communication.
+
+        Args:
+            frozen: the backbone and how to run it.
+            data: the evaluation data.
+            out_dir: an existing folder for artifacts, this evaluator's own (on ranks other than the
+                first, a temporary one that is thrown away).
+        """

@@ -1,0 +1,65 @@
+"""The contract of a watcher: loggers, progress displays, monitors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Row(NamedTuple):
+    """One logged number.
+
+    Attributes:
+        step: optimizer steps done when it was taken (0: before training).
+        epoch: epochs done, as a fraction (``step / steps_per_epoch``).
+        name: such as ``loss``, ``lr``, ``dino/teacher_entropy``, ``teacher/knn/k20_top1``; names under
+            ``time/`` are wall-clock values.
+        value: the number.
+    """
+
+    step: int
+    epoch: float
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a watcher may know of the run.
+
+    Attributes:
+        folder: the run folder.
+        recipe: the resolved recipe, as plain data.
+        start_step: optimizer steps done before this process began: logs are cut back to it.
+        total: optimizer steps of the whole run.
+        steps_per_epoch: optimizer steps of one epoch.
+        batch_size: images an optimizer step over all ranks.
+        device: such as ``cpu`` or ``cuda:0``.
+        world_size: number of processes.
+    """
+
+    folder: Path
+    recipe: Mapping[str, Any]
+    start_step: int
+    total: int
+    steps_per_epoch: int
+    batch_size: int
+    device: str
+    world_size: int
+
+
+class Watcher:
+    """Watches a run and never acts on it; lives on the first rank alone.
+
+    A watcher implements, with ``@sslkit.hookimpl``, any of the watching hooks of
+    :mod:`sslkit.plugins.hookspecs`. One that raises is switched off with a warning; the run goes on.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers over a restart: plain numbers, strings, lists and mappings."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Take back what :meth:`state_dict` gave."""

@@ -1,0 +1,82 @@
+"""A recipe as the engine sees it: typed, complete and checked; nothing is built yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sslkit.parts.preprocess import Preprocess
+from sslkit.recipe.settings import Checkpointing, EvaluateWhen, ParamRule, Train
+
+
+@dataclass(frozen=True)
+class PartSpec:
+    """A part that a recipe names.
+
+    Attributes:
+        kind: its kind.
+        name: its registered name, as the recipe writes it.
+        target: its class, imported.
+        options: every option with its typed value; schedules are nested ``PartSpec``.
+        where: ``file:line`` of its section, for messages.
+    """
+
+    kind: str
+    name: str
+    target: type
+    options: Mapping[str, Any]
+    where: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """The part as recipe data."""
+        options = {key: value.plain() if isinstance(value, PartSpec) else value for key, value in self.options.items()}
+        return {"name": self.name, **options}
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """A loss and its weight in the sum."""
+
+    part: PartSpec
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class EvaluateSpec:
+    """An evaluator and when it runs."""
+
+    part: PartSpec
+    when: EvaluateWhen
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run, completely described.
+
+    Attributes:
+        source: the recipe's file as the user named it; its stem names the run folder.
+        resolved: the same as plain data with every default filled in: what ``recipe.yaml`` holds.
+        notes: what the user should be told, such as options that a command-line override dropped.
+    """
+
+    source: str
+    seed: int
+    data: PartSpec
+    augment: PartSpec
+    backbone: PartSpec
+    optimizer: PartSpec
+    losses: Mapping[str, LossSpec]
+    eval_data: PartSpec | None = None
+    head: PartSpec | None = None
+    predictor: PartSpec | None = None
+    teacher: PartSpec | None = None
+    clip: PartSpec | None = None
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    param_groups: Mapping[str, ParamRule] = field(default_factory=dict)
+    train: Train = field(default_factory=Train)
+    checkpoint: Checkpointing = field(default_factory=Checkpointing)
+    evaluate: Mapping[str, EvaluateSpec] = field(default_factory=dict)
+    watch: Mapping[str, PartSpec] = field(default_factory=dict)
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

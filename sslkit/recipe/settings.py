@@ -1,0 +1,106 @@
+"""The sections of a recipe that belong to the engine itself, with their defaults. Free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """How long, how large and how precise.
+
+    Args:
+        epochs: passes over the data.
+        batch_size: images an optimizer step, over all ranks and micro-batches.
+        micro_batches: parts that each rank's share of a batch is computed in (gradient accumulation).
+        precision: autocast of both nets: ``fp32`` (none), ``bf16``, or ``fp16`` with loss scaling. Losses,
+            centers, the teacher and the optimizer stay in float32.
+        view_batching: ``all``: the head runs once on all views (its BatchNorm sees all of them: DINO, SwAV);
+            ``view``: view by view (BYOL, SimSiam, Barlow Twins, SimCLR's shared BN).
+        lr_per_images: the optimizer's learning rate is meant for this many images a step and its peak is
+            scaled linearly with ``batch_size`` (Goyal et al. 2017, and the reference DINO); null: as written.
+        workers: loader processes a rank; null: one less than the cores, at most 8; 0: in the main process.
+        worker_timeout: seconds after which a hanging loader process is an error; 0: never.
+        device: ``auto``: CUDA where there is one, else the CPU.
+        threads: CPU threads of torch; null: torch's own choice.
+        log_every: steps between two read-backs of the metrics (one host sync each); every step is logged.
+        max_steps: stop after this many steps, schedules unchanged (to try a long recipe); null: the whole run.
+    """
+
+    epochs: int = 100
+    batch_size: int = 256
+    micro_batches: int = 1
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    view_batching: Literal["all", "view"] = "all"
+    lr_per_images: int | None = 256
+    workers: int | None = None
+    worker_timeout: float = 300.0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    log_every: int = 10
+    max_steps: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpointing:
+    """When checkpoints are written and which are kept. One is always written at the end.
+
+    Args:
+        every_epochs: after every so many epochs; null: not by epochs.
+        every_steps: after every so many steps; null: not by steps.
+        every_minutes: when this many minutes have passed since the last one; null: not by time.
+        keep: newest checkpoints to keep; never fewer than two.
+        best_metric: an evaluation's number, such as ``teacher/knn/k20_top1``: its best checkpoint is kept too.
+        best_mode: whether more or less of it is better.
+    """
+
+    every_epochs: int | None = 1
+    every_steps: int | None = None
+    every_minutes: float | None = None
+    keep: int = 2
+    best_metric: str | None = None
+    best_mode: Literal["max", "min"] = "max"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParamRule:
+    """Multiples of the optimizer's rates for the parameters that match; the first rule that matches counts.
+
+    Args:
+        match: pattern of the parameter's name, as in ``backbone.*``, ``*.bias``, ``predictor.*``.
+        max_ndim: only tensors of at most this many dimensions; null: any.
+        lr: factor of the learning rate.
+        weight_decay: factor of the weight decay.
+        decay_lr: whether the learning rate follows its schedule; false: it stays at its peak (SimSiam's predictor).
+        trust: whether a layer-wise adaptive optimizer (LARS) adapts these tensors.
+    """
+
+    match: str = "*"
+    max_ndim: int | None = None
+    lr: float = 1.0
+    weight_decay: float = 1.0
+    decay_lr: bool = True
+    trust: bool = True
+
+
+#: The reference DINO's groups (utils.get_params_groups): biases and one-dimensional tensors are never decayed.
+DEFAULT_PARAM_GROUPS: dict[str, ParamRule] = {
+    "biases": ParamRule(match="*.bias", weight_decay=0.0, trust=False),
+    "one_dimensional": ParamRule(max_ndim=1, weight_decay=0.0, trust=False),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateWhen:
+    """When and on which nets an evaluator runs; these keys stand beside the evaluator's own options.
+
+    Args:
+        every: epochs between two evaluations; 0: only at the end.
+        at_start: also before training, on random weights.
+        which: the nets to judge, ``teacher`` and/or ``student`` (without a teacher, the student).
+    """
+
+    every: int = 0
+    at_start: bool = False
+    which: tuple[Literal["teacher", "student"], ...] = ("teacher",)
