@@ -17,6 +17,14 @@ class RunError(Exception):
     """A run that cannot go on (a non-finite loss, a failing part): the command line exits with code 1."""
 
 
+class Stopped(Exception):
+    """A run that was asked to stop by a signal, and saved: the command line exits with 128 + the signal's number."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of an error sentence: the nearest known name if one is near, else the list of all of them."""
     names = sorted(known)

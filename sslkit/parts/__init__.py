@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sslkit.parts.augmenter import Augmenter, Draws
     from sslkit.parts.backbone import Backbone, Tokens
     from sslkit.parts.clip import Clip
-    from sslkit.parts.collectives import gather_with_gradient, mean_over_ranks, rank, world_size
+    from sslkit.parts.collectives import gather_with_gradient, mean_over_ranks, rank, sum_with_gradient, world_size
     from sslkit.parts.dataset import Dataset, Images, Split
     from sslkit.parts.evaluator import Evaluator, Features, Frozen, Metrics
     from sslkit.parts.head import Head
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sslkit.parts.outputs import Outputs
     from sslkit.parts.position import Position
     from sslkit.parts.preprocess import Preprocess
+    from sslkit.parts.randomness import generator, seed_of
     from sslkit.parts.schedule import Schedule, named
     from sslkit.parts.teacher import TeacherRule, paired_parameters
     from sslkit.parts.views import Views, ViewSpec
@@ -27,7 +28,7 @@ _HOMES = {
     "augmenter": ["Augmenter", "Draws"],
     "backbone": ["Backbone", "Tokens"],
     "clip": ["Clip"],
-    "collectives": ["gather_with_gradient", "mean_over_ranks", "rank", "world_size"],
+    "collectives": ["gather_with_gradient", "mean_over_ranks", "rank", "sum_with_gradient", "world_size"],
     "dataset": ["Dataset", "Images", "Split"],
     "evaluator": ["Evaluator", "Features", "Frozen", "Metrics"],
     "head": ["Head"],
@@ -36,6 +37,7 @@ _HOMES = {
     "outputs": ["Outputs"],
     "position": ["Position"],
     "preprocess": ["Preprocess"],
+    "randomness": ["generator", "seed_of"],
     "schedule": ["Schedule", "named"],
     "teacher": ["TeacherRule", "paired_parameters"],
     "views": ["ViewSpec", "Views"],
@@ -46,8 +48,8 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "Augmenter", "Backbone", "Clip", "Dataset", "Draws", "Evaluator", "Features", "Frozen", "Head", "Images", "Loss",
     "LossTerms", "Metrics", "OptimizerPart", "Outputs", "Position", "Preprocess", "Row", "RunInfo", "Schedule", "Split",
-    "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher", "gather_with_gradient", "mean_over_ranks", "named",
-    "paired_parameters", "rank", "world_size",
+    "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher", "gather_with_gradient", "generator", "mean_over_ranks",
+    "named", "paired_parameters", "rank", "seed_of", "sum_with_gradient", "world_size",
 ]  # fmt: skip
 
 

@@ -41,7 +41,7 @@ class Augmenter(ABC):
     def render(self, image: Image, view: ViewSpec, draws: Draws) -> Tensor:
         """The view as uint8 ``[C, size, size]``, not normalised; runs in worker processes."""
 
-    def on_device(self, pixels: Tensor, view_ids: tuple[str, ...]) -> Tensor:  # noqa: ARG002
+    def on_device(self, pixels: Tensor, view_ids: tuple[str, ...]) -> Tensor:
         """The batched part of the pipeline, on the training device; by default nothing is left to do.
 
         Args:

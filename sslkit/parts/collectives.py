@@ -37,7 +37,7 @@ class _GatherWithGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(_ctx: object, *grads: Tensor) -> Tensor:
-        total = grads[0].contiguous()
+        total = grads[0].contiguous().clone()
         dist.all_reduce(total)
         return total.chunk(world_size())[rank()]
 
@@ -51,3 +51,26 @@ def gather_with_gradient(rows: Tensor) -> Tensor:
     if world_size() == 1:
         return rows
     return _GatherWithGradient.apply(rows)  # type: ignore[no-any-return]
+
+
+class _SumWithGradient(torch.autograd.Function):
+    """The sum over ranks; its gradient is the sum over ranks too."""
+
+    @staticmethod
+    def forward(_ctx: object, tensor: Tensor) -> Tensor:
+        total = tensor.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_ctx: object, *grads: Tensor) -> Tensor:
+        total = grads[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+def sum_with_gradient(tensor: Tensor) -> Tensor:
+    """The sum of a tensor of the same shape on every rank, with gradient to every rank."""
+    if world_size() == 1:
+        return tensor
+    return _SumWithGradient.apply(tensor)  # type: ignore[no-any-return]

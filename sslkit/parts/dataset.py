@@ -34,7 +34,7 @@ class Images(ABC):
             OSError: if it cannot be read: the loader then takes another image, counts and lists it.
         """
 
-    def label(self, index: int) -> int | None:  # noqa: ARG002
+    def label(self, index: int) -> int | None:
         """The label of image ``index``; None without labels."""
         return None
 

@@ -79,8 +79,17 @@ class Frozen(ABC):
         """
 
     @abstractmethod
-    def batch(self, images: Images, indices: list[int]) -> Tensor:
-        """These images, preprocessed and normalised: ``[B, C, H, W]`` on the device."""
+    def batch(self, images: Images, indices: list[int], size: int | None = None) -> Tensor:
+        """These images, preprocessed and normalised: ``[B, C, size, size]`` on the device.
+
+        Args:
+            images: a split.
+            indices: which of its images.
+            size: side in pixels, resized from the file; by default ``preprocess.size``.
+
+        Raises:
+            OSError: if one of them cannot be read.
+        """
 
 
 class Evaluator(ABC):

@@ -57,7 +57,7 @@ class Loss(nn.Module, ABC):
         before a softmax.
         """
 
-    def commit(self, updates: Sequence[Mapping[str, Tensor]], at: Position) -> None:  # noqa: B027
+    def commit(self, updates: Sequence[Mapping[str, Tensor]], at: Position) -> None:
         """Move the buffers, after a finite step.
 
         Args:

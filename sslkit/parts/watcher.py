@@ -61,5 +61,5 @@ class Watcher:
         """What it remembers over a restart: plain numbers, strings, lists and mappings."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave."""

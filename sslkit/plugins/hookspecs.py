@@ -49,9 +49,7 @@ class WatchingHooks:
         """Fires once a process, before the first step. Logs are to be cut back to ``run.start_step``."""
 
     @hookspec
-    def step_end(
-        self, at: Position, metrics: Mapping[str, Tensor], student: Outputs, teacher: Outputs | None
-    ) -> None:
+    def step_end(self, at: Position, metrics: Mapping[str, Tensor], student: Outputs, teacher: Outputs | None) -> None:
         """Fires after every step, with detached tensors still on the device: reading one costs a host sync."""
 
     @hookspec

@@ -37,7 +37,7 @@ class Registration:
             module, _, attribute = self.target.partition(":")
             try:
                 found = getattr(import_module(module), attribute)
-            except Exception as error:  # noqa: BLE001 - whatever a plugin's module raises is told by name
+            except Exception as error:
                 raise UserError(
                     f"the {self.kind} {self.name!r} of plugin {self.plugin!r} ({self.distribution}) cannot be "
                     f"imported from {self.target!r}: {type(error).__name__}: {error}"
@@ -79,7 +79,7 @@ class Registry:
         ]
         if len(found) > 1:
             owners = " and ".join(f"{part.plugin!r} ({part.distribution})" for part in found)
-            raise UserError(f"two plugins bring a {kind} {name!r}: {owners}; write {found[0].plugin}:{plain} to pick one")
+            raise UserError(f"two plugins bring a {kind} {name!r}: {owners}; write {found[0].plugin}:{plain}")
         if not found:
             hint = "".join(f"; plugin {plugin!r} failed to load: {why}" for plugin, why in self.broken.items())
             raise UserError(f"there is no {kind} {name!r}; {nearest(plain, self.names(kind))}{hint}")

@@ -26,7 +26,7 @@ class PartSpec:
     name: str
     target: type
     options: Mapping[str, Any]
-    where: str = ""
+    where: str = field(default="", compare=False)
 
     def plain(self) -> dict[str, Any]:
         """The part as recipe data."""
@@ -60,7 +60,7 @@ class Recipe:
         notes: what the user should be told, such as options that a command-line override dropped.
     """
 
-    source: str
+    source: str = field(compare=False)
     seed: int
     data: PartSpec
     augment: PartSpec
@@ -79,4 +79,4 @@ class Recipe:
     evaluate: Mapping[str, EvaluateSpec] = field(default_factory=dict)
     watch: Mapping[str, PartSpec] = field(default_factory=dict)
     resolved: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)

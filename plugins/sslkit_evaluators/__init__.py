@@ -1,0 +1,20 @@
+"""Evaluators: nearest neighbours, linear probes, the spectrum of the features, attention maps. Free of torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sslkit
+
+if TYPE_CHECKING:
+    from sslkit.plugins.registry import Registrar
+
+
+@sslkit.hookimpl
+def sslkit_register(registry: Registrar) -> None:
+    """Name the evaluators."""
+    registry.evaluator("knn", "sslkit_evaluators.knn:KNN")
+    registry.evaluator("linear", "sslkit_evaluators.linear:Linear")
+    registry.evaluator("linear_cached", "sslkit_evaluators.linear_cached:LinearCached")
+    registry.evaluator("spectrum", "sslkit_evaluators.spectrum:Spectrum")
+    registry.evaluator("attention", "sslkit_evaluators.attention:Attention")

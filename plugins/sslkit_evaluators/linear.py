@@ -1,0 +1,169 @@
+"""The linear probe as the paper trains it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import PIL.Image
+import torch
+from PIL.Image import Image, Resampling, Transpose
+from torch import Tensor
+
+from sslkit.errors import RunError, UserError
+from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, Tokens, generator
+from sslkit_evaluators.linear_probes import LinearProbes, check_length, check_rates
+from sslkit_evaluators.random_crop import check_scale, random_box
+
+
+@dataclass(frozen=True)
+class TrainCrop:
+    """A random resized crop and a flip, which the evaluation's resize and centre crop leave as they are.
+
+    Attributes:
+        size: side of the crop in pixels: that of the preprocessing.
+        short: short side that the preprocessing resizes to. The crop is put into the middle of a canvas of this side.
+        scale: share of the area, least and largest.
+        seed: of the evaluation.
+        epoch: which pass.
+    """
+
+    size: int
+    short: int
+    scale: tuple[float, float]
+    seed: int
+    epoch: int
+
+    def __call__(self, image: Image, index: int) -> Image:
+        draw = generator("linear_crop", self.seed, self.epoch, index)
+        box = random_box(image.width, image.height, self.scale, draw)
+        # bilinear, torchvision's default, which the reference's eval_linear.py leaves
+        crop = image.resize((self.size, self.size), Resampling.BILINEAR, box)
+        if draw.random() < 0.5:
+            crop = crop.transpose(Transpose.FLIP_LEFT_RIGHT)
+        if self.short == self.size:
+            return crop
+        canvas = PIL.Image.new(crop.mode, (self.short, self.short))
+        canvas.paste(crop, (round((self.short - self.size) / 2),) * 2)
+        return canvas
+
+
+@dataclass(frozen=True)
+class FrozenFeature:
+    """What the probe sees of a backbone (eval_linear.py of the reference DINO).
+
+    Attributes:
+        backbone: a frozen one.
+        blocks: how many last blocks' normed [CLS] tokens are joined; 1: the pooled feature.
+        average_patches: also the mean of the last block's patch tokens, *interleaved* with the [CLS] token (stacked
+            on the last axis, then flattened), as the reference has it.
+    """
+
+    backbone: Backbone
+    blocks: int
+    average_patches: bool
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if self.average_patches:
+            return interleaved(self.backbone(images, patches=True))
+        if self.blocks == 1:
+            pooled: Tensor = self.backbone(images).cls
+            return pooled
+        return torch.cat([tokens.cls for tokens in self.backbone.intermediate(images, self.blocks)], dim=1)
+
+
+def interleaved(tokens: Tokens) -> Tensor:
+    """``[B, 2D]``: the first number of the [CLS] token, the first of the mean patch token, the second of ..."""
+    if tokens.patches is None:
+        raise RunError("the backbone gave no patch tokens although they were asked for")
+    return torch.stack([tokens.cls, tokens.patches.mean(dim=1)], dim=-1).flatten(1)
+
+
+class Linear(Evaluator):
+    """Linear classification as the reference DINO's eval_linear.py does it: the frozen backbone runs anew over
+    randomly cropped and flipped train images in every epoch; SGD with momentum 0.9, no weight decay, cosine to zero.
+    The paper's settings: ViT-S: ``blocks: 4``; ViT-B: ``average_patches: true``; convnets: as it stands.
+
+    All learning rates are trained side by side in one pass. Gives ``lrRATE_top1`` in percent for each, and
+    ``best_top1`` and ``best_lr``: chosen on the test images themselves, as papers report it. An epoch's features are
+    computed first and held in memory (train images x feature width x 4 bytes); as the backbone is frozen, that
+    changes nothing. Every epoch costs a forward pass over the train split: for a quick look use ``linear_cached``.
+
+    Args:
+        lrs: learning rates, for 256 images a step; the reference's default is 0.001, and the paper sweeps.
+        epochs: passes over the train images.
+        batch_size: images a step; rates scale with batch_size / 256 (the paper: 1024 over 8 GPUs).
+        blocks: last blocks whose [CLS] tokens are joined; more than 1 needs the capability ``intermediate``.
+        average_patches: interleave the mean patch token with the [CLS] token; needs the capability ``patches``.
+        scale: share of an image's area that a train crop keeps, least and largest.
+    """
+
+    needs = frozenset({"labels", "test"})
+
+    def __init__(
+        self,
+        lrs: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03),
+        epochs: int = 100,
+        batch_size: int = 1024,
+        blocks: int = 1,
+        average_patches: bool = False,
+        scale: tuple[float, float] = (0.08, 1.0),
+    ) -> None:
+        check_rates(lrs)
+        check_length(epochs, batch_size)
+        if blocks < 1:
+            raise UserError(f"blocks: {blocks} must be at least 1")
+        if average_patches and blocks > 1:
+            raise UserError(f"average_patches goes with blocks: 1 and not with {blocks}, as in the reference")
+        if not check_scale(scale):
+            raise UserError(f"scale: {list(scale)} must be two shares of the area, 0 < least <= largest <= 1")
+        self.lrs, self.epochs, self.batch_size = lrs, epochs, batch_size
+        self.blocks, self.average_patches, self.scale = blocks, average_patches, scale
+
+    def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
+        """See :class:`sslkit.parts.Evaluator`."""
+        train, test = data.split("train"), data.split("test")
+        if train is None or test is None:
+            raise RunError("a linear probe needs a train and a test split")
+        feature = self._feature(frozen.backbone)
+        asked = frozen.features(test, extract=feature)
+        if not len(asked.x) or asked.labels is None:
+            raise RunError("no labelled test image could be read")
+        probes = self._train(frozen, train, feature, asked)
+        accuracies = probes.accuracy(asked.x, asked.labels)
+        values = {f"lr{lr:g}_top1": top1 for lr, top1 in zip(self.lrs, accuracies, strict=True)}
+        best = max(range(len(self.lrs)), key=lambda row: (accuracies[row], -self.lrs[row]))
+        return Metrics(values | {"best_top1": accuracies[best], "best_lr": self.lrs[best]})
+
+    def _feature(self, backbone: Backbone) -> FrozenFeature:
+        needed = {"intermediate"} if self.blocks > 1 else {"patches"} if self.average_patches else set()
+        if needed - backbone.capabilities:
+            option = "average_patches" if self.average_patches else "blocks"
+            raise UserError(
+                f"{option}: the backbone {type(backbone).__name__} does not have the capability "
+                f"{' and '.join(needed)}; leave {option} out"
+            )
+        return FrozenFeature(backbone, self.blocks, self.average_patches)
+
+    def _train(self, frozen: Frozen, train: Images, feature: FrozenFeature, asked: Features) -> LinearProbes:
+        preprocess, seed = frozen.preprocess, frozen.seed
+        probes: LinearProbes | None = None
+        for epoch in range(self.epochs):
+            crop = TrainCrop(preprocess.size, preprocess.resize or preprocess.size, self.scale, seed, epoch)
+            known = frozen.features(train, transform=crop, extract=feature)
+            if not len(known.x) or known.labels is None or asked.labels is None:
+                raise RunError("no labelled train image could be read")
+            if probes is None:
+                classes = 1 + int(torch.cat([known.labels, asked.labels]).max())
+                probes = LinearProbes(
+                    known.x.shape[1],
+                    classes,
+                    lrs=self.lrs,
+                    batch_size=self.batch_size,
+                    epochs=self.epochs,
+                    seed=seed,
+                    device=known.x.device,
+                )
+            probes.train_epoch(known.x, known.labels, epoch)
+        assert probes is not None  # epochs is at least 1
+        return probes

@@ -1,0 +1,126 @@
+"""Linear classifiers with several learning rates, trained side by side in one batched product."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sslkit.errors import UserError
+from sslkit.parts import generator
+
+#: Of SGD (eval_linear.py of the reference DINO).
+MOMENTUM = 0.9
+
+
+class LinearProbes:
+    """R softmax classifiers of the same features and weights, one a learning rate.
+
+    Trained by SGD with momentum 0.9 and no weight decay on the mean cross-entropy; weights begin as N(0, 0.01),
+    biases as 0, alike for all rates (eval_linear.py of the reference DINO). No gradient graph is made: the gradient
+    of the cross-entropy is softmax minus one-hot.
+
+    Args:
+        width: D of the features.
+        classes: number of classes.
+        lrs: R learning rates at the start, for 256 images a step.
+        batch_size: images a step; rates scale with batch_size / 256.
+        epochs: passes over the features that will be made; rates follow a cosine to zero over them.
+        seed: of the initial weights and the order of the images.
+        device: where the features are.
+
+    Attributes:
+        weight: ``[R, D, C]`` float32.
+        bias: ``[R, 1, C]`` float32.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        classes: int,
+        *,
+        lrs: Sequence[float],
+        batch_size: int,
+        epochs: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        first = generator("linear_probe", seed).normal(0, 0.01, (width, classes))
+        start = torch.from_numpy(first).to(device, torch.float32)
+        self.weight = start.expand(len(lrs), -1, -1).clone()
+        self.bias = self.weight.new_zeros(len(lrs), 1, classes)
+        self._lrs = self.weight.new_tensor(lrs)[:, None, None] * (batch_size / 256)
+        self._batch_size, self._epochs, self._seed = batch_size, epochs, seed
+        self._weight_momentum, self._bias_momentum = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
+
+    def train_epoch(self, x: Tensor, labels: Tensor, epoch: int) -> None:
+        """One pass in a random order, at one rate: that of torch's CosineAnnealingLR, stepped once an epoch.
+
+        Args:
+            x: ``[N, D]``.
+            labels: ``[N]`` int64.
+            epoch: which pass, 0-based.
+        """
+        factor = (1 + math.cos(math.pi * epoch / self._epochs)) / 2
+        order = torch.from_numpy(generator("linear_order", self._seed, epoch).permutation(len(x))).to(x.device)
+        for rows in order.split(self._batch_size):
+            self.step(x[rows], labels[rows], factor)
+
+    def step(self, x: Tensor, labels: Tensor, factor: float) -> None:
+        """One step of SGD on a batch.
+
+        Args:
+            x: ``[B, D]``.
+            labels: ``[B]`` int64.
+            factor: of every learning rate, from the schedule.
+        """
+        gradient = self.logits(x).softmax(dim=2)
+        gradient[:, torch.arange(len(x), device=x.device), labels] -= 1
+        gradient /= len(x)
+        self._weight_momentum.mul_(MOMENTUM).add_(x.T @ gradient)
+        self._bias_momentum.mul_(MOMENTUM).add_(gradient.sum(dim=1, keepdim=True))
+        self.weight -= factor * self._lrs * self._weight_momentum
+        self.bias -= factor * self._lrs * self._bias_momentum
+
+    def logits(self, x: Tensor) -> Tensor:
+        """``[B, D] -> [R, B, C]``."""
+        return x @ self.weight + self.bias
+
+    def accuracy(self, x: Tensor, labels: Tensor, chunk: int = 4096) -> list[float]:
+        """Top-1 accuracy in percent for each rate; 0 where it diverged.
+
+        Args:
+            x: ``[N, D]``.
+            labels: ``[N]`` int64.
+            chunk: rows at a time.
+        """
+        right = torch.zeros(len(self.weight), dtype=torch.int64, device=x.device)
+        for start in range(0, len(x), chunk):
+            logits = self.logits(x[start : start + chunk])
+            finite = torch.isfinite(logits).all(dim=2)
+            right += ((logits.argmax(dim=2) == labels[start : start + chunk]) & finite).sum(dim=1)
+        return (right.double() * 100 / len(x)).tolist()
+
+
+def check_rates(lrs: Sequence[float]) -> None:
+    """Refuse learning rates that are none.
+
+    Raises:
+        UserError: for no rate, one that is not positive, or two that are the same.
+    """
+    if not lrs or min(lrs) <= 0 or len(set(lrs)) < len(lrs):
+        raise UserError(f"lrs: {list(lrs)} must be one or more different learning rates above 0")
+
+
+def check_length(epochs: int, batch_size: int) -> None:
+    """Refuse a training of no length.
+
+    Raises:
+        UserError: if one of them is less than 1.
+    """
+    if epochs < 1:
+        raise UserError(f"epochs: {epochs} must be at least 1")
+    if batch_size < 1:
+        raise UserError(f"batch_size: {batch_size} must be at least 1")

@@ -1,0 +1,271 @@
+"""Multi-crop: a few large and many small augmented crops of every image."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL.Image import Image
+from torch import Tensor
+
+from sslkit.errors import UserError
+from sslkit.parts import Augmenter, Draws, ViewSpec
+from sslkit_vision import pixel_ops
+from sslkit_vision.pixel_ops import Interpolation
+
+_ORDERS = [list(order) for order in itertools.permutations(range(len(pixel_ops.JITTER)))]
+#: Boxes that are tried before the crop falls back to the centre (torchvision's RandomResizedCrop).
+_TRIES = 10
+#: Random numbers of a view: 13 of its own choices, and four for every box.
+_NUMBERS = 13 + 4 * _TRIES
+
+
+class MultiCrop(Augmenter):
+    """Large crops for student and teacher, small ones for the student alone, each with its own distortions.
+
+    In this order: rotation, random resized crop, flip, colour jitter (brightness, contrast, saturation and hue in
+    random order), grayscale, blur, solarisation, noise. The defaults are the augmentation of the reference DINO
+    (``main_dino.py``, DataAugmentationDINO), pixel by pixel: that has neither rotation nor noise. With
+    ``local_crops: 0`` these are the two views of contrastive methods.
+
+    The views are called ``global0``, ``global1``, ... and ``local0``, ``local1``, ... Images smaller than a crop are
+    enlarged. On grey images (``preprocess.channels: 1``) saturation, hue and grayscale have no effect. Every choice
+    has a random number of its own, so that changing one option moves no other choice of the same view.
+
+    Args:
+        channels: 3 or 1, of the images.
+        global_crops: number of large crops.
+        local_crops: number of small crops.
+        global_size: side of the large crops in pixels.
+        local_size: side of the small crops in pixels.
+        global_scale: least and greatest share of the image's area in a large crop; without small crops the
+            reference advises (0.14, 1).
+        local_scale: the same of a small crop.
+        ratio: least and greatest width/height of the box that is cut out, drawn evenly on a log scale.
+        flip: probability of mirroring left and right.
+        jitter: probability of the colour jitter as a whole.
+        brightness: a factor is drawn from 1 - brightness to 1 + brightness, not below 0; 0: off.
+        contrast: the same for contrast.
+        saturation: the same for saturation.
+        hue: a turn is drawn from -hue to hue, as a share of the colour circle, at most 0.5; 0: off.
+        grayscale: probability of dropping colour.
+        blur: probabilities of Gaussian blur for the first large crop, the other large crops and the small crops.
+        blur_radius: least and greatest standard deviation of the blur in pixels of the crop.
+        solarize: probabilities of solarisation, as for ``blur``.
+        solarize_threshold: values from this one on (of 0..255) are inverted.
+        rotation: the image is rotated by up to so many degrees either way before the crop, corners black; 0: off.
+        noise: standard deviation of Gaussian noise added at the end, in 0..1 of the full range; 0: off.
+        interpolation: filter of rotation and resize.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        global_crops: int = 2,
+        local_crops: int = 8,
+        global_size: int = 224,
+        local_size: int = 96,
+        global_scale: tuple[float, float] = (0.4, 1.0),
+        local_scale: tuple[float, float] = (0.05, 0.4),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        flip: float = 0.5,
+        jitter: float = 0.8,
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.2,
+        hue: float = 0.1,
+        grayscale: float = 0.2,
+        blur: tuple[float, float, float] = (1.0, 0.1, 0.5),
+        blur_radius: tuple[float, float] = (0.1, 2.0),
+        solarize: tuple[float, float, float] = (0.0, 0.2, 0.0),
+        solarize_threshold: int = 128,
+        rotation: float = 0.0,
+        noise: float = 0.0,
+        interpolation: Interpolation = "bicubic",
+    ) -> None:
+        if channels not in (1, 3):
+            raise UserError(f"preprocess.channels is {channels}: multicrop works on 3 channels (RGB) or 1 (grey)")
+        self.views = _name_views(global_crops, local_crops, global_size, local_size)
+        scales = _interval("global_scale", global_scale, high=1), _interval("local_scale", local_scale, high=1)
+        self._settings = _by_view(self.views, scales, _triple("blur", blur), _triple("solarize", solarize))
+        self._ratio = _interval("ratio", ratio)
+        self._flip, self._gray = _within("flip", flip, 1), _within("grayscale", grayscale, 1)
+        self._jitter = _Jitter(jitter, brightness, contrast, saturation, hue)
+        self._blur_radius = _interval("blur_radius", blur_radius)
+        self._solarize_threshold = int(_within("solarize_threshold", solarize_threshold, 256))
+        self._rotation = _within("rotation", rotation, 180)
+        self._noise = _within("noise", noise, 1)
+        self._interpolation: Interpolation = interpolation
+
+    def draw(self, view: ViewSpec, width: int, height: int, generator: np.random.Generator) -> Draws:
+        """Every random choice for a view of an image of ``width`` x ``height`` pixels.
+
+        Returns:
+            ``box`` (top, left, height, width), ``flip``, ``jitter`` with its ``order``, ``brightness``, ``contrast``,
+            ``saturation`` and ``hue``, ``gray``, ``blur_radius`` (0: no blur), ``solarize``, ``rotation`` in degrees,
+            ``noise_seed``. All of them are drawn, whatever is switched off and however many channels there are.
+        """
+        own = self._settings[view.id]
+        # each choice takes its number at a fixed place: the order of these lines is part of what a seed means
+        numbers = iter(generator.random(_NUMBERS).tolist())
+        return {
+            "flip": next(numbers) < self._flip,
+            **self._jitter.draw(numbers),
+            "gray": next(numbers) < self._gray,
+            "blur_radius": (next(numbers) < own.blur) * _between(self._blur_radius, next(numbers)),
+            "solarize": next(numbers) < own.solarize,
+            "rotation": _between((-self._rotation, self._rotation), next(numbers)),
+            "noise_seed": int(next(numbers) * 2**53),
+            "box": random_box(width, height, own.scale, self._ratio, numbers),
+        }
+
+    def render(self, image: Image, view: ViewSpec, draws: Draws) -> Tensor:
+        """The view as uint8 ``[C, size, size]``; what was drawn as "do nothing" costs nothing.
+
+        Args:
+            image: of mode RGB, or L for one channel.
+            view: which one.
+            draws: as :meth:`draw` gives them.
+        """
+        if draws["rotation"]:
+            image = pixel_ops.rotate(image, draws["rotation"], self._interpolation)
+        image = pixel_ops.crop_and_resize(image, *draws["box"], view.size, self._interpolation)
+        if draws["flip"]:
+            image = pixel_ops.flip(image)
+        if draws["jitter"]:
+            image = self._jitter.render(image, draws)
+        if draws["gray"]:
+            image = pixel_ops.to_gray(image)
+        if draws["blur_radius"]:
+            image = pixel_ops.blur(image, draws["blur_radius"])
+        if draws["solarize"]:
+            image = pixel_ops.solarize(image, self._solarize_threshold)
+        pixels = pixel_ops.to_pixels(image)
+        return pixel_ops.add_noise(pixels, self._noise, int(draws["noise_seed"])) if self._noise else pixels
+
+
+def random_box(
+    width: int, height: int, scale: tuple[float, float], ratio: tuple[float, float], numbers: Iterator[float]
+) -> list[float]:
+    """A random box of an image, as torchvision's ``RandomResizedCrop.get_params`` draws it.
+
+    Args:
+        width: of the image in pixels.
+        height: of the image in pixels.
+        scale: range of the box's share of the image's area.
+        ratio: range of its width/height.
+        numbers: at least 40 random numbers in [0, 1): four a try.
+
+    Returns:
+        Top, left, height and width. If no try fits, the greatest box in the centre whose shape ``ratio`` allows.
+    """
+    logs = math.log(ratio[0]), math.log(ratio[1])
+    for _ in range(_TRIES):
+        area = width * height * _between(scale, next(numbers))
+        shape = math.exp(_between(logs, next(numbers)))
+        down, right = next(numbers), next(numbers)
+        w, h = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
+        if 0 < w <= width and 0 < h <= height:
+            return [int(down * (height - h + 1)), int(right * (width - w + 1)), h, w]
+    # at least one pixel: torchvision's fallback cuts nothing out of very long images
+    w = max(1, min(width, round(height * ratio[1])))
+    h = max(1, min(height, round(width / ratio[0])))
+    return [(height - h) // 2, (width - w) // 2, h, w]
+
+
+@dataclass(frozen=True)
+class _Jitter:
+    """Colour jitter: how likely, and how far each of its four operations goes."""
+
+    chance: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+
+    def __post_init__(self) -> None:
+        _within("jitter", self.chance, 1)
+        _within("brightness", self.brightness)
+        _within("contrast", self.contrast)
+        _within("saturation", self.saturation)
+        _within("hue", self.hue, 0.5)
+
+    def draw(self, numbers: Iterator[float]) -> dict[str, float | list[float]]:
+        """Takes six numbers."""
+        return {
+            "jitter": next(numbers) < self.chance,
+            "order": list(_ORDERS[int(next(numbers) * len(_ORDERS))]),
+            "brightness": _between((max(0.0, 1 - self.brightness), 1 + self.brightness), next(numbers)),
+            "contrast": _between((max(0.0, 1 - self.contrast), 1 + self.contrast), next(numbers)),
+            "saturation": _between((max(0.0, 1 - self.saturation), 1 + self.saturation), next(numbers)),
+            "hue": _between((-self.hue, self.hue), next(numbers)),
+        }
+
+    def render(self, image: Image, draws: Draws) -> Image:
+        """The operations that are on, in the order that was drawn."""
+        reach = (self.brightness, self.contrast, self.saturation, self.hue)
+        for place in draws["order"]:
+            if reach[int(place)]:
+                name, operation = pixel_ops.JITTER[int(place)]
+                image = operation(image, draws[name])
+        return image
+
+
+@dataclass(frozen=True)
+class _OfView:
+    """What differs between the views."""
+
+    scale: tuple[float, float]
+    blur: float
+    solarize: float
+
+
+def _by_view(
+    views: tuple[ViewSpec, ...],
+    scales: tuple[tuple[float, float], tuple[float, float]],
+    blur: tuple[float, float, float],
+    solarize: tuple[float, float, float],
+) -> dict[str, _OfView]:
+    first, other, local = (_OfView(scales[row > 1], blur[row], solarize[row]) for row in range(3))
+    return {view.id: local if not view.teacher else first if view.id == "global0" else other for view in views}
+
+
+def _name_views(global_crops: int, local_crops: int, global_size: int, local_size: int) -> tuple[ViewSpec, ...]:
+    for key, count in (("global_crops", global_crops), ("local_crops", local_crops)):
+        if count < 0:
+            raise UserError(f"{key} is {count}: a number of crops is 0 or more")
+    for key, size in (("global_size", global_size), ("local_size", local_size)):
+        if size < 1:
+            raise UserError(f"{key} is {size}: a crop has at least 1 pixel a side")
+    if global_crops + local_crops == 0:
+        raise UserError("global_crops and local_crops are both 0: at least one crop is needed")
+    return (
+        *(ViewSpec(f"global{i}", global_size) for i in range(global_crops)),
+        *(ViewSpec(f"local{i}", local_size, teacher=False) for i in range(local_crops)),
+    )
+
+
+def _within(key: str, value: float, high: float = math.inf) -> float:
+    if not (math.isfinite(value) and 0 <= value <= high):
+        raise UserError(f"{key} is {value}: it must be " + (f"from 0 to {high}" if high < math.inf else "0 or more"))
+    return value
+
+
+def _interval(key: str, bounds: tuple[float, float], high: float = math.inf) -> tuple[float, float]:
+    if not (math.isfinite(bounds[1]) and 0 < bounds[0] <= bounds[1] <= high):
+        end = f", both above 0 and at most {high}" if high < math.inf else ", both above 0"
+        raise UserError(f"{key} is {list(bounds)}: it must be a lower and an upper bound{end}")
+    return bounds[0], bounds[1]
+
+
+def _triple(key: str, chances: tuple[float, float, float]) -> tuple[float, float, float]:
+    if not all(0 <= chance <= 1 for chance in chances):
+        raise UserError(f"{key} is {list(chances)}: it must be three probabilities from 0 to 1")
+    return chances
+
+
+def _between(bounds: tuple[float, float], share: float) -> float:
+    return bounds[0] + (bounds[1] - bounds[0]) * share

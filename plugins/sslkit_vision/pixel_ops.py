@@ -1,0 +1,109 @@
+"""Operations on the pixels of one view: pure functions of PIL images, equal to torchvision's to the last bit.
+
+They are those of torchvision's PIL backend (``transforms/_functional_pil.py``), without its checks at every call. On
+grey images (mode L) hue, saturation and grayscale have nothing to do and give the image back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from torch import Tensor
+
+Interpolation = Literal["bicubic", "bilinear"]
+
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+#: Two turns of the hue circle: a stretch of 256 of them is the table that turns every hue.
+_HUES = list(range(256)) * 2
+
+
+def rotate(image: Image.Image, degrees: float, interpolation: Interpolation) -> Image.Image:
+    """Turn an image counter-clockwise about its centre; it keeps its size, and its corners fill with black."""
+    return image.rotate(degrees, _FILTERS[interpolation])
+
+
+def crop_and_resize(
+    image: Image.Image, top: int, left: int, height: int, width: int, size: int, interpolation: Interpolation
+) -> Image.Image:
+    """Cut a box out and resize it to ``size`` x ``size``; pixels outside the box have no say."""
+    # not resize(box=...): its filter would reach over the box's edge
+    return image.crop((left, top, left + width, top + height)).resize((size, size), _FILTERS[interpolation])
+
+
+def flip(image: Image.Image) -> Image.Image:
+    """Mirror left and right."""
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def adjust_brightness(image: Image.Image, factor: float) -> Image.Image:
+    """Multiply by a factor: 0 is black, 1 the image."""
+    return ImageEnhance.Brightness(image).enhance(factor)
+
+
+def adjust_contrast(image: Image.Image, factor: float) -> Image.Image:
+    """Move away from the mean grey by a factor: 0 is grey, 1 the image."""
+    return ImageEnhance.Contrast(image).enhance(factor)
+
+
+def adjust_saturation(image: Image.Image, factor: float) -> Image.Image:
+    """Move away from the image's own grey by a factor: 0 is grey, 1 the image."""
+    return image if image.mode == "L" else ImageEnhance.Color(image).enhance(factor)
+
+
+def adjust_hue(image: Image.Image, turns: float) -> Image.Image:
+    """Turn the hue by a share of the colour circle, in -0.5..0.5."""
+    if image.mode == "L":
+        return image
+    hue, saturation, value = image.convert("HSV").split()
+    shift = int(turns * 255) % 256
+    turned = hue.point(_HUES[shift : shift + 256])
+    return Image.merge("HSV", (turned, saturation, value)).convert("RGB")
+
+
+#: The operations of colour jitter, as torchvision's ColorJitter numbers them in its random order.
+JITTER: tuple[tuple[str, Callable[[Image.Image, float], Image.Image]], ...] = (
+    ("brightness", adjust_brightness),
+    ("contrast", adjust_contrast),
+    ("saturation", adjust_saturation),
+    ("hue", adjust_hue),
+)
+
+
+def to_gray(image: Image.Image) -> Image.Image:
+    """Luma (ITU-R 601-2) in all channels."""
+    return image if image.mode == "L" else image.convert("L").convert("RGB")
+
+
+def blur(image: Image.Image, radius: float) -> Image.Image:
+    """Gaussian blur (Pillow's, by repeated box blurs) with a standard deviation of ``radius`` pixels."""
+    return image.filter(ImageFilter.GaussianBlur(radius))
+
+
+def solarize(image: Image.Image, threshold: int) -> Image.Image:
+    """Invert all values of ``threshold`` and above."""
+    return ImageOps.solarize(image, threshold)
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """The image as uint8 ``[C, H, W]``."""
+    # a copy of the image's bytes, since a tensor needs memory that may be written
+    flat = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    if image.mode == "L":
+        return flat.view(1, image.height, image.width)
+    return flat.view(image.height, image.width, 3).permute(2, 0, 1).contiguous()
+
+
+def add_noise(pixels: Tensor, std: float, seed: int) -> Tensor:
+    """Add Gaussian noise of standard deviation ``std`` (in 0..1 of the full range), a function of ``seed``."""
+    noisy = np.random.default_rng(seed).standard_normal(tuple(pixels.shape), dtype=np.float32)
+    # in place and by plain ufuncs: on tiny images the calls cost more than the numbers
+    noisy *= 255 * std
+    noisy += pixels.numpy()
+    np.rint(noisy, out=noisy)
+    np.minimum(noisy, 255, out=noisy)
+    np.maximum(noisy, 0, out=noisy)
+    return torch.from_numpy(noisy.astype(np.uint8))

@@ -1,0 +1,73 @@
+"""Any architecture of timm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from sslkit.errors import UserError, nearest
+from sslkit.parts import Backbone, Tokens
+from sslkit_vision.feature_width import feature_width
+
+#: Ways to ask for an input size, from the most flexible to none; the first that an architecture knows is taken.
+_SIZE_OPTIONS: tuple[tuple[str, ...], ...] = (
+    ("img_size", "dynamic_img_size"),
+    ("img_size", "strict_img_size"),
+    ("img_size",),
+    (),
+)
+
+
+class TimmBackbone(Backbone):
+    """Any architecture of timm by its name, with random weights and without its classifier.
+
+    Features are what the architecture's classifier would get, pooled as timm pools them.
+
+    Args:
+        channels: of the images.
+        image_size: side in pixels that position embeddings are made for, where there are any.
+        arch: timm's name, such as ``resnet50``, ``convnext_tiny`` or ``vit_small_patch14_dinov2``
+            (``timm.list_models()`` has them all).
+        drop_path_rate: stochastic depth in training, for the architectures that know it.
+    """
+
+    def __init__(self, channels: int, image_size: int, arch: str = "resnet50", drop_path_rate: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= drop_path_rate < 1:
+            raise UserError(f"drop_path_rate is {drop_path_rate}: it must be at least 0 and below 1")
+        import timm  # here: slower to import than torch itself
+
+        if not timm.is_model(arch):
+            raise UserError(f"arch is {arch!r}: timm has no such architecture; {nearest(arch, timm.list_models())}")
+        self.net, self.stride = _create(arch, channels, image_size, drop_path_rate)
+        self.embed_dim = feature_width(self.net, arch, channels, image_size)
+
+    def forward(self, images: Tensor, patches: bool = False) -> Tokens:
+        """Pooled features ``[B, D]``."""
+        return Tokens(cls=self.net(images))
+
+
+def _create(arch: str, channels: int, image_size: int, drop_path_rate: float) -> tuple[nn.Module, int]:
+    """The network, and what its input sizes must be multiples of."""
+    import timm
+    from timm.layers import PatchEmbed
+
+    options: dict[str, Any] = {"in_chans": channels, "num_classes": 0}
+    if drop_path_rate:
+        options["drop_path_rate"] = drop_path_rate
+    values = {"img_size": image_size, "dynamic_img_size": True, "strict_img_size": False}
+    for keys in _SIZE_OPTIONS:
+        try:
+            net = timm.create_model(arch, pretrained=False, **options, **{key: values[key] for key in keys})
+            break
+        except TypeError as error:  # an argument that this architecture does not know
+            refused = error
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"arch {arch!r} cannot be built for images of {image_size} pixels (preprocess.size): {error}"
+            ) from error
+    else:
+        raise UserError(f"arch {arch!r} cannot be built with {options}: {refused}") from refused
+    embeddings = [module for module in net.modules() if isinstance(module, PatchEmbed)]
+    return net, embeddings[0].patch_size[0] if embeddings else 1

@@ -1,0 +1,62 @@
+"""Any classifier of torchvision."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from sslkit.errors import UserError, nearest
+from sslkit.parts import Backbone, Tokens
+from sslkit_vision.feature_width import feature_width
+
+#: Give several outputs in training, which no self-supervised loss here reads.
+_WITH_AUXILIARY_OUTPUTS = {"googlenet", "inception_v3"}
+
+
+class TorchvisionBackbone(Backbone):
+    """A classifier of torchvision by its name, with random weights and without its last linear layer.
+
+    The reference DINO's ResNet-50 is ``arch: resnet50``: parameter names are torchvision's, the ``fc`` is gone.
+
+    Args:
+        channels: of the images.
+        image_size: side in pixels that the network is tried with.
+        arch: torchvision's name, such as ``resnet18`` or ``convnext_tiny``.
+    """
+
+    def __init__(self, channels: int, image_size: int, arch: str = "resnet50") -> None:
+        super().__init__()
+        from torchvision import models  # here: slower to import than torch itself
+
+        known = [name for name in models.list_models(module=models) if name not in _WITH_AUXILIARY_OUTPUTS]
+        if arch not in known:
+            raise UserError(f"arch is {arch!r}: torchvision has no such classifier; {nearest(arch, known)}")
+        self.net = models.get_model(arch, weights=None)
+        _remove_classifier(self.net, arch)
+        if channels != 3:
+            _take_channels(self.net, channels)
+        self.embed_dim = feature_width(self.net, arch, channels, image_size)
+
+    def forward(self, images: Tensor, patches: bool = False) -> Tokens:
+        """Pooled features ``[B, D]``."""
+        return Tokens(cls=self.net(images))
+
+
+def _remove_classifier(net: nn.Module, arch: str) -> None:
+    linear = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise UserError(f"arch {arch!r} does not end in a linear layer: choose another, such as resnet50")
+    _replace(net, linear[-1], nn.Identity())
+
+
+def _take_channels(net: nn.Module, channels: int) -> None:
+    """Replace the first convolution by one of the same shape for images of ``channels``."""
+    name, first = next((name, module) for name, module in net.named_modules() if isinstance(module, nn.Conv2d))
+    stem = nn.Conv2d(
+        channels, first.out_channels, first.kernel_size, first.stride, first.padding, bias=first.bias is not None
+    )
+    _replace(net, name, stem)
+
+
+def _replace(net: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    net.get_submodule(parent).register_module(child, module)

@@ -1,0 +1,72 @@
+"""``sslkit fit``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sslkit.cli.words import Words
+from sslkit.recipe.overrides import split_overrides
+from sslkit.recipe.schema import SECTIONS, Shape
+
+_EPILOG = """sections of a recipe, and what each holds:
+{sections}
+
+overrides: any key of the recipe, wherever it stands in the line
+  --head.use_bn true             one option
+  --teacher frozen_epoch         another part; the old one's options are dropped
+  --teacher null                 no part, where one is optional
+  --optimizer.lr.start 0.001     one argument of a schedule
+  --evaluate.knn.k '[10, 20]'    an option of one of several parts, by its id
+  --watch.tensorboard null       removes an entry
+  values are YAML; `sslkit plugins show backbone vit` lists the options of a part
+
+example:
+  sslkit fit --recipe quickstart --data image_folder --data.root photos --train.epochs 20
+"""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Train from a recipe, or print it resolved."""
+    words = _words()
+    rest, overrides = split_overrides(argv, words.flags)
+    args = words.parse(rest)
+    # here and not above: --help needs none of it
+    from sslkit.plugins.manager import load_registry
+    from sslkit.recipe.dump import to_yaml
+    from sslkit.recipe.load import load_recipe
+
+    recipe = load_recipe(args.recipe, overrides, load_registry(tuple(args.plugin)))
+    if os.environ.get("RANK", "0") == "0":  # under torchrun, the first process speaks for all
+        for note in recipe.notes:
+            print(f"note: {note}", file=sys.stderr)
+    if args.print_config:
+        print(to_yaml(recipe.resolved), end="")
+        return 0
+    from sslkit.report.api import fit_recipe
+
+    fit_recipe(recipe, args.out, args.fresh)
+    return 0
+
+
+def _words() -> Words:
+    words = Words("fit", "Train from a recipe.", _EPILOG.format(sections=_sections()))
+    words.usage = "sslkit fit --recipe FILE_OR_NAME [flags] [overrides]"
+    add = words.add_argument
+    add("--recipe", required=True, metavar="FILE_OR_NAME", help="a YAML file, or a name from `sslkit recipes list`")
+    add("--out", type=Path, metavar="DIR", help="the run folder (default: runs/RECIPE)")
+    add("--fresh", action="store_true", help="start anew; an older run in the folder is moved aside")
+    add("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="also load a single-file plugin")
+    add("--print_config", action="store_true", help="print the recipe with every default, and stop")
+    return words
+
+
+def _sections() -> str:
+    lines = ["  base          a recipe file that this one changes, relative to it (in files only)"]
+    for section in SECTIONS.values():
+        forms = {Shape.PART: section.kind, Shape.PARTS: f"{section.kind}s by id"}
+        form = f" [{forms[section.shape]}]" if section.shape in forms else ""
+        lines.append(f"  {section.name:13} {section.summary}{form}")
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""The ``sslkit`` command: finds the subcommand and turns errors into sentences and exit codes. Free of torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import sslkit
+from sslkit.errors import RunError, Stopped, UserError, nearest
+
+#: Subcommand, its module (imported when it is called), and its line of help.
+COMMANDS = {
+    "fit": ("sslkit.cli.fit", "train from a recipe; the same command again continues an unfinished run"),
+    "eval": ("sslkit.cli.eval", "judge a run's backbone: k-NN, linear probe, ..."),
+    "embed": ("sslkit.cli.embed", "write the features of any images to .parquet or .npz"),
+    "recipes": ("sslkit.cli.recipes", "list or show the recipes that ship with sslkit"),
+    "plugins": ("sslkit.cli.plugins", "list the parts that plugins bring, or show the options of one"),
+}
+
+HELP = """usage: sslkit COMMAND ...
+
+Self-supervised learning for vision: a recipe names the parts, sslkit trains them.
+
+commands:
+{commands}
+
+  sslkit COMMAND --help    what a command takes, with an example
+  sslkit --version         the version
+
+start with:  sslkit fit --recipe quickstart
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command line.
+
+    Returns:
+        the exit code: 0; 2 for a mistake that the user can mend; 1 for a run that failed; 128 + n after signal n.
+    """
+    try:
+        return _dispatch(list(argv))
+    except UserError as error:
+        return _tell(error, 2)
+    except RunError as error:
+        return _tell(error, 1)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.exit_code
+    except KeyboardInterrupt:
+        return _tell("interrupted", 130)
+    except BrokenPipeError:
+        # the reader of our output has gone (`| head`): not even the flush at exit may complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def console() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def _dispatch(argv: list[str]) -> int:
+    listed = "\n".join(f"  {name:9} {summary}" for name, (_, summary) in COMMANDS.items())
+    text = HELP.format(commands=listed)
+    if not argv:
+        print(text, end="", file=sys.stderr)
+        return 2
+    command, *words = argv
+    if command in ("-h", "--help", "help"):
+        print(text, end="")
+        return 0
+    if command == "--version":
+        print(f"sslkit {sslkit.__version__}")
+        return 0
+    if command.startswith("-"):
+        raise UserError(f"name the command first, as in `sslkit fit {command} ...`; there are: {', '.join(COMMANDS)}")
+    if command not in COMMANDS:
+        raise UserError(f"there is no command {command!r}; {nearest(command, COMMANDS)}")
+    try:
+        code: int = import_module(COMMANDS[command][0]).run(words)
+        sys.stdout.flush()
+    except SystemExit as stop:  # argparse, after --help
+        return stop.code if isinstance(stop.code, int) else 2
+    return code
+
+
+def _tell(error: object, code: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return code

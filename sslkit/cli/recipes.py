@@ -1,0 +1,35 @@
+"""``sslkit recipes list|show``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sslkit.cli.words import Words
+from sslkit.errors import UserError, nearest
+from sslkit.recipe.find import list_recipes
+
+_EPILOG = """examples:
+  sslkit recipes list
+  sslkit recipes show quickstart > mine.yaml
+"""
+
+
+def run(argv: Sequence[str]) -> int:
+    """List the shipped recipes, or print one."""
+    words = Words("recipes", "The recipes that ship with sslkit.", _EPILOG)
+    words.add_argument("action", choices=("list", "show"))
+    words.add_argument("name", nargs="?", metavar="NAME", help="for show: a name of the list")
+    args = words.parse(argv)
+    recipes = {recipe.name: recipe for recipe in list_recipes()}
+    if args.action == "list":
+        width = max(map(len, recipes), default=0)
+        for name, recipe in recipes.items():
+            print(f"{name:{width}}  {recipe.comment.partition(chr(10))[0]}")
+        return 0
+    if args.name is None:
+        raise UserError(f"name a recipe to show; {nearest('', recipes)}")
+    name = args.name.removesuffix(".yaml")
+    if name not in recipes:
+        raise UserError(f"there is no shipped recipe {args.name!r}; {nearest(name, recipes)}")
+    print(recipes[name].path.read_text("utf-8"), end="")
+    return 0

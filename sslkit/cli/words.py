@@ -1,0 +1,43 @@
+"""The argument parser of every subcommand: errors are sentences, abbreviations are refused."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from sslkit.errors import UserError, nearest
+
+
+class Words(argparse.ArgumentParser):
+    """Parses a subcommand's fixed words; overrides have been taken out before."""
+
+    def __init__(self, command: str, description: str, epilog: str = "") -> None:
+        super().__init__(
+            prog=f"sslkit {command}",
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """One sentence and no usage text."""
+        raise UserError(f"{self.prog}: {message}; see `{self.prog} --help`")
+
+    @property
+    def flags(self) -> list[str]:
+        """The subcommand's own flags."""
+        return [flag for action in self._actions for flag in action.option_strings]
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parse words of which none is left over.
+
+        Raises:
+            UserError: for an unknown flag, with the nearest one.
+        """
+        flags = [word.partition("=")[0] for word in argv if word.startswith("-") and len(word) > 1]
+        for flag in flags:
+            if flag not in self.flags and not flag[1:2].isdigit():
+                raise UserError(f"{self.prog}: there is no flag {flag}; {nearest(flag, self.flags)}")
+        return self.parse_args(list(argv))

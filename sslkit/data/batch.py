@@ -1,0 +1,97 @@
+"""A batch on its way from the loader to the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sslkit.data.reading import BadImage
+from sslkit.parts.views import ViewSpec
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The views of one image.
+
+    Attributes:
+        views: uint8 ``[C, size, size]`` each, in the augmenter's order; empty if no image could be read.
+        index: which image it is (the replacement's, where the wanted one could not be read).
+        label: its label, or None.
+        bad: images that could not be read on the way.
+    """
+
+    views: tuple[Tensor, ...]
+    index: int
+    label: int | None
+    bad: tuple[BadImage, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Views of several images.
+
+    Attributes:
+        pixels: for each side in pixels, uint8 ``[V, B, C, size, size]``; empty if the data is unreadable.
+        indices: ``[B]`` int64.
+        labels: ``[B]`` int64 or None.
+        bad: images that could not be read and were replaced.
+    """
+
+    pixels: Mapping[int, Tensor]
+    indices: Tensor
+    labels: Tensor | None
+    bad: tuple[BadImage, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def split(self, parts: int) -> list[Batch]:
+        """Micro-batches of equal size, in order."""
+        if parts == 1:
+            return [self]
+        pixels = {size: tensor.chunk(parts, dim=1) for size, tensor in self.pixels.items()}
+        labels = self.labels.chunk(parts) if self.labels is not None else [None] * parts
+        return [
+            Batch({size: chunks[part] for size, chunks in pixels.items()}, indices, labels[part])
+            for part, indices in enumerate(self.indices.chunk(parts))
+        ]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device, copied without waiting where its memory is pinned."""
+        return replace(
+            self,
+            pixels={size: tensor.to(device, non_blocking=True) for size, tensor in self.pixels.items()},
+            indices=self.indices.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True) if self.labels is not None else None,
+        )
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory (called by the loader's pinning thread)."""
+        return replace(
+            self,
+            pixels={size: tensor.pin_memory() for size, tensor in self.pixels.items()},
+            indices=self.indices.pin_memory(),
+            labels=self.labels.pin_memory() if self.labels is not None else None,
+        )
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Stacks samples into a batch; an object and not a closure, so that it reaches spawned workers."""
+
+    specs: tuple[ViewSpec, ...]
+
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        bad = tuple(image for sample in samples for image in sample.bad)
+        indices = torch.tensor([sample.index for sample in samples])
+        if any(not sample.views for sample in samples):
+            return Batch({}, indices, None, bad)
+        pixels = {}
+        for size in dict.fromkeys(spec.size for spec in self.specs):
+            rows = [row for row, spec in enumerate(self.specs) if spec.size == size]
+            pixels[size] = torch.stack([torch.stack([sample.views[row] for sample in samples]) for row in rows])
+        labels = [sample.label for sample in samples if sample.label is not None]
+        return Batch(pixels, indices, torch.tensor(labels) if len(labels) == len(samples) else None, bad)

@@ -1,0 +1,128 @@
+"""From images to batches of views: which images a step sees, and the loader processes that make their views."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from sslkit.data.batch import Batch, Collate, Sample
+from sslkit.data.reading import BadImage, UnreadableImage, read_image
+from sslkit.parts.augmenter import Augmenter
+from sslkit.parts.dataset import Images
+from sslkit.parts.randomness import generator
+
+#: Replacements that are tried for one unreadable image before the data counts as unreadable.
+MAX_REPLACEMENTS = 20
+
+
+@dataclass(frozen=True)
+class AugmentedImages(TorchDataset[Sample]):
+    """Views of images; indexed by (epoch, image index), on which every draw depends.
+
+    An image that cannot be read is replaced by another one, chosen by key, and listed in the sample.
+    """
+
+    images: Images
+    augmenter: Augmenter
+    channels: int
+    seed: int
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, wanted = key
+        bad: list[BadImage] = []
+        index = wanted
+        for attempt in range(MAX_REPLACEMENTS):
+            try:
+                image = read_image(self.images, index, self.channels)
+            except UnreadableImage as error:
+                bad.append(BadImage(index, self.images.name(index), str(error)))
+                draw = generator("replacement", self.seed, epoch, wanted, attempt)
+                index = int(draw.integers(len(self.images)))
+                continue
+            views = []
+            for row, view in enumerate(self.augmenter.views):
+                draws = self.augmenter.draw(view, *image.size, generator("view", self.seed, epoch, index, row))
+                views.append(self.augmenter.render(image, view, draws))
+            return Sample(tuple(views), index, self.images.label(index), tuple(bad))
+        return Sample((), wanted, None, tuple(bad))
+
+
+def permutation(seed: int, epoch: int, length: int) -> np.ndarray:
+    """The order of the images in an epoch, ``[length]``: a function of seed and epoch alone."""
+    return generator("permutation", seed, epoch).permutation(length)
+
+
+@dataclass(frozen=True)
+class StepSampler(Sampler[list[tuple[int, int]]]):
+    """The images of every step from ``start_step`` to ``stop_step``, for one rank.
+
+    A global batch is a stretch of the epoch's permutation and a rank's share a stretch of that, so the same
+    images make a step whatever the number of ranks. Images that do not fill a batch at the end of an epoch
+    wait for the next permutation.
+    """
+
+    length: int
+    batch_size: int
+    seed: int
+    start_step: int
+    stop_step: int
+    rank: int = 0
+    world_size: int = 1
+
+    def __len__(self) -> int:
+        return self.stop_step - self.start_step
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        steps_per_epoch = self.length // self.batch_size
+        share = self.batch_size // self.world_size
+        order, order_of = np.empty(0, dtype=np.int64), -1
+        for step in range(self.start_step, self.stop_step):
+            epoch, within = divmod(step, steps_per_epoch)
+            if epoch != order_of:
+                order, order_of = permutation(self.seed, epoch, self.length), epoch
+            first = within * self.batch_size + self.rank * share
+            yield [(epoch, int(index)) for index in order[first : first + share]]
+
+
+def default_workers() -> int:
+    """One less than the cores that this process may use, at most 8."""
+    return min(8, len(os.sched_getaffinity(0)) - 1)
+
+
+def _ignore_interrupts(_worker: int) -> None:
+    # Ctrl-C reaches the whole process group: the main process decides, and stops its workers itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def make_loader(
+    views: AugmentedImages, sampler: StepSampler, *, workers: int, timeout: float, pin: bool
+) -> DataLoader[Batch]:
+    """A loader over whole steps; one iteration of it is the rest of the run, so workers start once.
+
+    Args:
+        views: what to load.
+        sampler: which images, step by step.
+        workers: loader processes; 0: this one.
+        timeout: seconds after which a hanging worker is an error.
+        pin: whether batches are put into page-locked memory (CUDA).
+    """
+    return DataLoader(
+        views,  # type: ignore[arg-type]
+        batch_sampler=sampler,
+        collate_fn=Collate(views.augmenter.views),
+        num_workers=workers,
+        timeout=timeout if workers else 0,
+        pin_memory=pin,
+        worker_init_fn=_ignore_interrupts if workers else None,
+        # its own generator: a loader must not draw from the global one
+        generator=torch.Generator(),
+    )

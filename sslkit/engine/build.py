@@ -1,0 +1,233 @@
+"""Builds a run's parts from a recipe: the only place that knows how parts depend on each other."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+
+from sslkit.engine.batchnorm import synchronise
+from sslkit.engine.distributed import wrap
+from sslkit.engine.guard import Guard
+from sslkit.engine.hooks import Acting
+from sslkit.engine.network import Network, teacher_mode
+from sslkit.engine.param_groups import Rates, parameter_groups
+from sslkit.engine.precision import Precision
+from sslkit.engine.run import Run
+from sslkit.errors import UserError
+from sslkit.parts.augmenter import Augmenter
+from sslkit.parts.backbone import Backbone
+from sslkit.parts.clip import Clip
+from sslkit.parts.collectives import world_size
+from sslkit.parts.dataset import Dataset, Images
+from sslkit.parts.evaluator import Evaluator
+from sslkit.parts.head import Head
+from sslkit.parts.kinds import KINDS
+from sslkit.parts.loss import Loss
+from sslkit.parts.optimizer import OptimizerPart
+from sslkit.parts.randomness import isolated
+from sslkit.parts.teacher import TeacherRule
+from sslkit.parts.watcher import Watcher
+from sslkit.recipe.model import PartSpec, Recipe
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is, in optimizer steps."""
+
+    steps_per_epoch: int
+    total: int
+
+
+def construct(spec: PartSpec, context: Mapping[str, Any] | None = None) -> Any:
+    """Build a part from its options and those context values that its ``__init__`` asks for.
+
+    Raises:
+        UserError: if the part refuses its options, with the recipe's place in front.
+    """
+    wanted = inspect.signature(spec.target).parameters
+    given = {key: value for key, value in (context or {}).items() if key in wanted}
+    missing = [key for key in KINDS[spec.kind].context if key in wanted and given.get(key) is None]
+    if missing:
+        raise UserError(f"{spec.where}: the {spec.kind} {spec.name!r} needs {_REASONS.get(missing[0], missing[0])}")
+    options = {key: construct(value) if isinstance(value, PartSpec) else value for key, value in spec.options.items()}
+    try:
+        return spec.target(**options, **given)
+    except UserError as error:
+        raise UserError(f"{spec.where}: {error}") from error
+
+
+_REASONS = {
+    "classes": "labels, and the data set has none",
+    "in_dim": "something to work on (a predictor needs a head)",
+    "out_dim": "the section head",
+    "teacher_out_dim": "a teacher with a head",
+}
+
+
+def training_images(recipe: Recipe) -> Images:
+    """The images to train on."""
+    data = cast(Dataset, construct(recipe.data))
+    images = data.split("train")
+    if images is None or len(images) == 0:
+        raise UserError(f"{recipe.data.where}: the data set {recipe.data.name!r} has no images to train on")
+    return images
+
+
+def evaluation_data(recipe: Recipe) -> Dataset:
+    """The data that evaluators see: ``eval_data``, or else ``data``."""
+    return cast(Dataset, construct(recipe.eval_data or recipe.data))
+
+
+def evaluators(recipe: Recipe) -> dict[str, Evaluator]:
+    """The recipe's evaluators, by id."""
+    return {key: cast(Evaluator, construct(spec.part)) for key, spec in recipe.evaluate.items()}
+
+
+def watchers(recipe: Recipe) -> dict[str, Watcher]:
+    """The recipe's watchers, by id."""
+    return {key: cast(Watcher, construct(spec)) for key, spec in recipe.watch.items()}
+
+
+def length(recipe: Recipe, images: int) -> Length:
+    """Steps of a run over ``images`` images.
+
+    Raises:
+        UserError: if a batch is larger than the data, or cannot be shared out evenly.
+    """
+    train = recipe.train
+    if train.batch_size > images:
+        raise UserError(
+            f"train.batch_size: {train.batch_size} is more than the {images} images of {recipe.data.name!r}; "
+            f"use at most {images}"
+        )
+    shares = world_size() * train.micro_batches
+    if train.batch_size % shares:
+        raise UserError(
+            f"train.batch_size: {train.batch_size} cannot be shared by {world_size()} processes x "
+            f"{train.micro_batches} micro-batches; use a multiple of {shares}"
+        )
+    steps = images // train.batch_size
+    return Length(steps, steps * train.epochs)
+
+
+def build_backbone(recipe: Recipe) -> Backbone:
+    """The recipe's backbone with its initial weights."""
+    context = {"channels": recipe.preprocess.channels, "image_size": recipe.preprocess.size}
+    with isolated("init", recipe.seed, "backbone"):
+        return cast(Backbone, construct(recipe.backbone, context))
+
+
+def build_student(recipe: Recipe, classes: int | None) -> Network:
+    """Backbone, head and predictor; each slot's initial weights depend on the seed and the slot alone."""
+    backbone = build_backbone(recipe)
+    head = _build_head(recipe, "head", recipe.head, backbone.embed_dim, classes)
+    predictor = _build_head(recipe, "predictor", recipe.predictor, head.out_dim if head else None, classes)
+    return Network(backbone, head, predictor, recipe.train.view_batching)
+
+
+def _build_head(
+    recipe: Recipe, slot: str, spec: PartSpec | None, in_dim: int | None, classes: int | None
+) -> Head | None:
+    if spec is None:
+        return None
+    with isolated("init", recipe.seed, slot):
+        return cast(Head, construct(spec, {"in_dim": in_dim, "classes": classes}))
+
+
+def build_run(recipe: Recipe, steps: Length, classes: int | None, device: torch.device) -> Run:
+    """Everything that the training step works with.
+
+    Raises:
+        UserError: if a part refuses its options, or parts do not fit together.
+    """
+    augmenter = cast(Augmenter, construct(recipe.augment, {"channels": recipe.preprocess.channels}))
+    student = cast(Network, synchronise(build_student(recipe, classes), device)).to(device)
+    _check_sizes(recipe, augmenter, student.backbone)
+    rule = cast(TeacherRule, construct(recipe.teacher)) if recipe.teacher else None
+    # the teacher is made before DDP wraps the student, and never has the predictor
+    bare = Network(student.backbone, student.head, None, recipe.train.view_batching)
+    teacher = rule.start(bare) if rule else None
+    if teacher is not None:
+        teacher_mode(teacher.to(device))
+    losses = _build_losses(recipe, student, teacher, augmenter, classes, device)
+    part = cast(OptimizerPart, construct(recipe.optimizer))
+    per = recipe.train.lr_per_images
+    lr = part.lr.scaled(recipe.train.batch_size / per) if per else part.lr
+    return Run(
+        seed=recipe.seed,
+        device=device,
+        augmenter=augmenter,
+        preprocess=recipe.preprocess,
+        student=student,
+        trained=wrap(student, device),
+        teacher=teacher,
+        rule=rule,
+        losses=losses,
+        weights={key: spec.weight for key, spec in recipe.losses.items()},
+        optimizer=part.create(parameter_groups(student, recipe.param_groups)),
+        rates=Rates(lr, part.weight_decay, steps.total, steps.steps_per_epoch),
+        clip=cast(Clip, construct(recipe.clip)) if recipe.clip else None,
+        precision=Precision(recipe.train.precision, device),
+        guard=Guard(scaled=recipe.train.precision == "fp16"),
+        acting=Acting(_acting_parts(recipe, student, losses)),
+        micro_batches=recipe.train.micro_batches,
+    )
+
+
+def _build_losses(
+    recipe: Recipe,
+    student: Network,
+    teacher: torch.nn.Module | None,
+    augmenter: Augmenter,
+    classes: int | None,
+    device: torch.device,
+) -> dict[str, Loss]:
+    out_dim = student.head.out_dim if student.head else None
+    context = {
+        "out_dim": out_dim,
+        "teacher_out_dim": out_dim if teacher is not None else None,
+        "views": augmenter.views,
+    }
+    losses: dict[str, Loss] = {}
+    for key, spec in recipe.losses.items():
+        with isolated("init", recipe.seed, f"losses.{key}"):
+            losses[key] = cast(Loss, construct(spec.part, context)).to(device)
+        _check_needs(spec.part, losses[key].needs, student, teacher)
+        if "labels" in losses[key].needs and classes is None:
+            raise UserError(f"{spec.part.where}: the loss {spec.part.name!r} needs labels, and the data set has none")
+    return losses
+
+
+def _check_needs(spec: PartSpec, needs: frozenset[str], student: Network, teacher: torch.nn.Module | None) -> None:
+    there = {"projections": student.head, "predictions": student.predictor, "teacher": teacher}
+    sections = {"projections": "head", "predictions": "predictor", "teacher": "teacher"}
+    for need in sorted(needs & there.keys()):
+        if there[need] is None:
+            raise UserError(
+                f"{spec.where}: the loss {spec.name!r} needs {need}, but the recipe has no section {sections[need]}; "
+                f"add {sections[need]}: {{name: ...}}"
+            )
+
+
+def _check_sizes(recipe: Recipe, augmenter: Augmenter, backbone: Backbone) -> None:
+    for size, key in [(recipe.preprocess.size, "preprocess.size")] + [
+        (v.size, f"view {v.id}") for v in augmenter.views
+    ]:
+        if size % backbone.stride:
+            raise UserError(
+                f"{recipe.backbone.where}: the patch of {backbone.stride} pixels does not divide {key} = {size}; "
+                f"use {size // backbone.stride * backbone.stride or backbone.stride} or another patch size"
+            )
+
+
+def _acting_parts(recipe: Recipe, student: Network, losses: Mapping[str, Loss]) -> dict[str, object]:
+    parts: dict[str, object] = {f"the backbone {recipe.backbone.name!r}": student.backbone}
+    if recipe.head and student.head:
+        parts[f"the head {recipe.head.name!r}"] = student.head
+    if recipe.predictor and student.predictor:
+        parts[f"the predictor {recipe.predictor.name!r}"] = student.predictor
+    return parts | {f"the loss {recipe.losses[key].part.name!r} ({key})": loss for key, loss in losses.items()}

@@ -1,0 +1,200 @@
+"""Checkpoints: folders that are published whole, verified before use, and never unpickled.
+
+``checkpoints/step-00000120/`` holds ``weights.safetensors`` (student, teacher and losses with their buffers),
+``optimizer.pt``, ``state.json`` (where the run stands) and ``manifest.json`` (size and SHA-256 of each file).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sslkit.engine.files import digest, sync, write_json
+from sslkit.errors import RunError
+
+log = logging.getLogger("sslkit")
+_NAME = re.compile(r"step-(\d+)")
+_FILES = ("weights.safetensors", "optimizer.pt", "state.json")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint, read into memory.
+
+    Attributes:
+        weights: tensors by ``module/name``, on the CPU.
+        optimizer: the state dicts of optimizer, scaler and teacher rule.
+        state: plain data: ``step`` and what else the loop remembers.
+    """
+
+    path: Path
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+    state: Mapping[str, Any]
+
+
+class CheckpointStore:
+    """The checkpoints of a run folder.
+
+    Args:
+        folder: where they lie.
+        keep: how many of the newest are kept, at least two.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = max(keep, 2)
+
+    def save(
+        self, modules: Mapping[str, nn.Module], optimizer: Mapping[str, Any], state: Mapping[str, Any], best: int | None
+    ) -> Path:
+        """Publish a checkpoint and retire old ones.
+
+        Args:
+            modules: everything with weights or buffers, by name.
+            optimizer: state dicts of optimizer, scaler and teacher rule.
+            state: plain data with the key ``step``.
+            best: the step of a checkpoint to keep besides the newest ones.
+
+        Raises:
+            RunError: if it cannot be written; the older checkpoints are untouched then.
+        """
+        final = self.folder / f"step-{state['step']:08d}"
+        beside = self.folder / f".{final.name}.{os.getpid()}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(beside, ignore_errors=True)
+            beside.mkdir()
+            _write(beside, modules, optimizer, state)
+            retired = self.folder / f".{final.name}.replaced"
+            if final.exists():
+                final.rename(retired)
+            beside.rename(final)
+            sync(self.folder)
+            shutil.rmtree(retired, ignore_errors=True)
+        except (OSError, RuntimeError) as error:
+            shutil.rmtree(beside, ignore_errors=True)
+            usage = shutil.disk_usage(self.folder if self.folder.is_dir() else self.folder.parent)
+            raise RunError(
+                f"checkpoint {final} was not saved ({free_text(usage.free)} free on that disk): {error}; "
+                "the older checkpoints are whole"
+            ) from error
+        self._retire(best)
+        return final
+
+    def newest(self) -> Checkpoint | None:
+        """The newest checkpoint that verifies; damaged ones are named and kept aside."""
+        for path in reversed(self._published()):
+            problem = _problem(path)
+            if problem is None:
+                return _read(path)
+            aside = path.with_name(f"damaged-{path.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+            log.warning("checkpoint %s is damaged (%s): kept aside as %s", path, problem, aside.name)
+        return None
+
+    def load(self, step: int) -> Checkpoint | None:
+        """The checkpoint of a step; None if there is none or it does not verify."""
+        path = self.folder / f"step-{step:08d}"
+        return _read(path) if path.is_dir() and _problem(path) is None else None
+
+    def remove_unfinished(self) -> None:
+        """Remove what a killed process left half-written."""
+        for path in self.folder.glob(".step-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _published(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+    def _retire(self, best: int | None) -> None:
+        for path in self._published()[: -self.keep]:
+            if best is None or path.name != f"step-{best:08d}":
+                shutil.rmtree(path)
+
+
+def restore(modules: Mapping[str, nn.Module], weights: Mapping[str, Tensor]) -> None:
+    """Load weights and buffers strictly.
+
+    Raises:
+        RunError: naming what is missing, left over or of another shape.
+    """
+    known: set[str] = set()
+    for name, module in modules.items():
+        prefix = f"{name}/"
+        known.add(prefix)
+        state = {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.startswith(prefix)}
+        try:
+            module.load_state_dict(state, strict=True)
+        except RuntimeError as error:
+            raise RunError(f"the checkpoint does not fit the {name}: {error}") from error
+    over = sorted(key for key in weights if not any(key.startswith(prefix) for prefix in known))
+    if over:
+        raise RunError(f"the checkpoint holds weights that this run has no place for: {', '.join(over[:5])}")
+
+
+def free_text(size: int) -> str:
+    """A number of bytes as a person reads it."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def _write(
+    folder: Path, modules: Mapping[str, nn.Module], optimizer: Mapping[str, Any], state: Mapping[str, Any]
+) -> None:
+    save_file(_tensors(modules), folder / "weights.safetensors")
+    torch.save(dict(optimizer), folder / "optimizer.pt")
+    (folder / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
+    manifest = {}
+    for name in _FILES:
+        sync(folder / name)
+        manifest[name] = {"bytes": (folder / name).stat().st_size, "sha256": digest(folder / name)}
+    write_json(folder / "manifest.json", manifest)
+
+
+def _tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, module in modules.items():
+        for key, tensor in module.state_dict().items():
+            # safetensors refuses memory that two names share
+            tensor = tensor.detach().cpu().contiguous()
+            found[f"{name}/{key}"] = tensor.clone() if tensor.data_ptr() in seen else tensor
+            seen.add(tensor.data_ptr())
+    return found
+
+
+def _problem(path: Path) -> str | None:
+    """Why a published checkpoint cannot be used; None if it can."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        for name in _FILES:
+            size = (path / name).stat().st_size
+            if size != manifest[name]["bytes"]:
+                return f"{name} has {size} bytes instead of {manifest[name]['bytes']}"
+            if digest(path / name) != manifest[name]["sha256"]:
+                return f"{name} differs from its SHA-256"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _read(path: Path) -> Checkpoint:
+    return Checkpoint(
+        path,
+        load_file(path / "weights.safetensors"),
+        torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True),
+        json.loads((path / "state.json").read_text(encoding="utf-8")),
+    )

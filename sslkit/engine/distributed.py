@@ -1,0 +1,90 @@
+"""Several processes: torchrun starts them, torch.distributed connects them, DDP averages their gradients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from sslkit.errors import UserError
+from sslkit.parts.collectives import rank, world_size
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device of this process.
+
+    Args:
+        wanted: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: if CUDA is wanted and there is none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("train.device: cuda is wanted, but this machine has no CUDA device; use cpu or auto")
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join torchrun's process group for the length of a run; nothing without torchrun."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    if device.type == "cuda":
+        dist.init_process_group("nccl", device_id=device)
+    else:
+        dist.init_process_group("gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def wrap(net: nn.Module, device: torch.device) -> nn.Module:
+    """The net under DDP; itself on one rank.
+
+    Buffers are not broadcast: BatchNorm over all ranks keeps them equal.
+    """
+    if world_size() == 1:
+        return net
+    ids = [device] if device.type == "cuda" else None
+    return DistributedDataParallel(net, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+@contextmanager
+def gradient_sync(net: nn.Module, on: bool) -> Iterator[None]:
+    """Forward and backward with or without DDP's reduction, which is wanted in the last micro-batch alone."""
+    if on or not isinstance(net, DistributedDataParallel):
+        yield
+    else:
+        with net.no_sync():
+            yield
+
+
+def is_first() -> bool:
+    """Whether this is the rank that writes files and talks."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait for all ranks."""
+    if world_size() > 1:
+        dist.barrier()
+
+
+def all_agree(mine: bool, device: torch.device) -> bool:
+    """Whether every rank says yes (one small reduction and a host sync)."""
+    if world_size() == 1:
+        return mine
+    flag = torch.tensor(float(mine), device=device)
+    dist.all_reduce(flag, op=dist.ReduceOp.MIN)
+    return bool(flag.item())

@@ -1,0 +1,54 @@
+"""Looks, once a step, whether everything is finite, before anything moves: the one host sync of a step."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from sslkit.errors import RunError
+from sslkit.parts.collectives import world_size
+from sslkit.parts.position import Position
+
+
+class Guard:
+    """The finite check, agreed on by all ranks, and with it the wish of any rank to stop or to save.
+
+    Args:
+        scaled: whether losses are scaled (fp16): non-finite gradients under a finite loss are then the
+            scaler's back-off and no fault.
+    """
+
+    def __init__(self, scaled: bool) -> None:
+        self.scaled = scaled
+        self.stop_wanted = self.stop_agreed = False
+        self.save_wanted = self.save_agreed = False
+        self.back_offs = 0
+
+    def passes(self, total: Tensor, norms: Tensor, at: Position) -> bool:
+        """Whether the step may be made.
+
+        Args:
+            total: the loss, a scalar.
+            norms: gradient norms before clipping, ``[n]``.
+            at: the step.
+
+        Raises:
+            RunError: if the loss is not finite, or a gradient is not and losses are not scaled.
+        """
+        bad = torch.stack([~torch.isfinite(total.detach()), ~torch.isfinite(norms).all()])
+        flags = torch.cat([bad.float(), bad.new_tensor([self.stop_wanted, self.save_wanted]).float()])
+        if world_size() > 1:
+            dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        bad_loss, bad_gradient, stop, save = flags.tolist()
+        self.stop_agreed, self.save_agreed = bool(stop), bool(save)
+        if not bad_loss and not bad_gradient:
+            return True
+        if self.scaled and not bad_loss:
+            self.back_offs += 1
+            return False
+        what = "the loss is" if bad_loss else "a gradient is"
+        raise RunError(
+            f"{what} not finite at step {at.step} (epoch {at.epoch}); nothing was moved, and the last checkpoint is "
+            "whole. What usually helps: a lower optimizer.lr, a longer warm-up, clip, or train.precision bf16 or fp32"
+        )

@@ -1,0 +1,72 @@
+"""A backbone with its heads, run over the views of a batch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sslkit.parts.backbone import Backbone
+from sslkit.parts.head import Head
+from sslkit.parts.outputs import Outputs
+from sslkit.parts.views import Views, ViewSpec
+
+
+class Network(nn.Module):
+    """Student or teacher: backbone, projection head and (student only) predictor.
+
+    The backbone runs once per resolution. The heads run once on the features of all views, so that a
+    BatchNorm's statistics are over all of them, or view by view (``view_batching``).
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: Head | None,
+        predictor: Head | None = None,
+        view_batching: Literal["all", "view"] = "all",
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.predictor = predictor
+        self.view_batching = view_batching
+
+    def forward(self, views: Views, wanted: tuple[ViewSpec, ...]) -> Outputs:
+        """Outputs for the wanted views, in their order."""
+        features = self._features(views, wanted)
+        projections = self._run_head(self.head, features)
+        predictions = self._run_head(self.predictor, projections)
+        return Outputs(features, projections, predictions)
+
+    def _features(self, views: Views, wanted: tuple[ViewSpec, ...]) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for size, images in views.images.items():
+            ids = [spec.id for spec in views.specs if spec.size == size]
+            rows = [row for row, view in enumerate(ids) if any(spec.id == view for spec in wanted)]
+            if not rows:
+                continue
+            # a stretch of rows is taken without a copy
+            stretch = rows == list(range(rows[0], rows[-1] + 1))
+            chosen = images[rows[0] : rows[-1] + 1] if stretch else images[rows]
+            pooled = self.backbone(chosen.flatten(0, 1)).cls.unflatten(0, chosen.shape[:2])
+            found.update(zip([ids[row] for row in rows], pooled, strict=True))
+        return {spec.id: found[spec.id] for spec in wanted}
+
+    def _run_head(self, head: Head | None, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        if head is None or not inputs:
+            return {}
+        if self.view_batching == "view":
+            return {view: head(tensor) for view, tensor in inputs.items()}
+        outputs = head(torch.cat(list(inputs.values())))
+        return dict(zip(inputs, outputs.chunk(len(inputs)), strict=True))
+
+
+def teacher_mode(teacher: nn.Module) -> None:
+    """No gradient, no drop path; BatchNorm stays in train mode, as in the reference DINO (main_dino.py)."""
+    teacher.requires_grad_(False)
+    teacher.eval()
+    for module in teacher.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.train()

@@ -1,0 +1,43 @@
+"""Autocast and loss scaling."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+_DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Precision:
+    """What both nets compute in. Weights, losses, centers, teacher updates and the optimizer stay in float32.
+
+    Args:
+        name: ``fp32``, ``bf16`` or ``fp16``; only fp16 scales its losses.
+        device: where the nets are.
+    """
+
+    def __init__(self, name: Literal["fp32", "bf16", "fp16"], device: torch.device) -> None:
+        self.dtype: torch.dtype | None = _DTYPES[name]
+        self.device = device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The context for forward passes."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None)
+
+    def backward(self, loss: Tensor) -> None:
+        """Backpropagate, scaled where fp16 needs it."""
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
+    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
+        """Turn scaled gradients into true ones, in place."""
+        if self.scaler.is_enabled():
+            self.scaler.unscale_(optimizer)
+
+    def adjust(self) -> None:
+        """After a step or a back-off: let the scaler grow or shrink its scale."""
+        if self.scaler.is_enabled():
+            self.scaler.update()

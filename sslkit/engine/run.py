@@ -1,0 +1,106 @@
+"""The built parts of one run: what the training step works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from sslkit.data.batch import Batch
+from sslkit.data.preprocess import normalize
+from sslkit.engine.guard import Guard
+from sslkit.engine.hooks import Acting
+from sslkit.engine.network import Network
+from sslkit.engine.param_groups import Rates
+from sslkit.engine.precision import Precision
+from sslkit.parts.augmenter import Augmenter
+from sslkit.parts.clip import Clip
+from sslkit.parts.collectives import rank
+from sslkit.parts.loss import Loss, LossTerms
+from sslkit.parts.outputs import Outputs
+from sslkit.parts.position import Position
+from sslkit.parts.preprocess import Preprocess
+from sslkit.parts.randomness import seed_everything
+from sslkit.parts.teacher import TeacherRule
+from sslkit.parts.views import Views
+
+
+@dataclass
+class Run:
+    """Student, teacher, losses and everything that moves them.
+
+    Attributes:
+        student: the student itself; ``trained`` is what forward and backward go through (it, or DDP around it).
+        teacher: a net of the student's architecture without predictor, or None.
+        losses: by id; ``weights`` holds their factors in the sum.
+        micro_batches: parts that a rank's batch is computed in.
+    """
+
+    seed: int
+    device: torch.device
+    augmenter: Augmenter
+    preprocess: Preprocess
+    student: Network
+    trained: nn.Module
+    teacher: nn.Module | None
+    rule: TeacherRule | None
+    losses: Mapping[str, Loss]
+    weights: Mapping[str, float]
+    optimizer: torch.optim.Optimizer
+    rates: Rates
+    clip: Clip | None
+    precision: Precision
+    guard: Guard
+    acting: Acting
+    micro_batches: int = 1
+    _parameters: list[nn.Parameter] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._parameters = [parameter for parameter in self.student.parameters() if parameter.requires_grad]
+
+    def seed_step(self, at: Position, micro: int) -> None:
+        """Make every draw of the nets (drop path, dropout) a function of step, micro-batch and rank."""
+        seed_everything("step", self.seed, at.step, micro, rank())
+
+    def views(self, micro: Batch) -> Views:
+        """A micro-batch on the device, through the augmenter's batched part, normalised."""
+        micro = micro.to(self.device)
+        specs = self.augmenter.views
+        images = {}
+        for size, pixels in micro.pixels.items():
+            ids = tuple(spec.id for spec in specs if spec.size == size)
+            images[size] = normalize(self.augmenter.on_device(pixels, ids), self.preprocess)
+        return Views(specs, images, micro.indices, micro.labels)
+
+    @torch.no_grad()
+    def targets(self, views: Views) -> Outputs | None:
+        """The teacher's outputs for its views; None without a teacher."""
+        if self.teacher is None:
+            return None
+        outputs: Outputs = self.teacher(views, views.for_teacher())
+        return outputs
+
+    def terms(self, outputs: Outputs, targets: Outputs | None, views: Views, at: Position) -> dict[str, LossTerms]:
+        """What every loss says, by id."""
+        return {key: loss(outputs, targets, views, at) for key, loss in self.losses.items()}
+
+    def total(self, terms: Mapping[str, LossTerms]) -> Tensor:
+        """The weighted sum of the losses."""
+        return torch.stack([self.weights[key] * term.total for key, term in terms.items()]).sum()
+
+    def clip_gradients(self) -> Tensor:
+        """Clip what backward left, and return the norms before it, ``[n]``."""
+        self.precision.unscale(self.optimizer)
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        if self.clip is not None:
+            return self.clip(gradients)
+        return torch.stack(torch._foreach_norm(gradients)) if gradients else torch.zeros(0, device=self.device)
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Everything with weights or buffers, by the name that checkpoints use."""
+        nets: dict[str, nn.Module] = {"student": self.student}
+        if self.teacher is not None:
+            nets["teacher"] = self.teacher
+        return nets | {f"losses.{key}": loss for key, loss in self.losses.items()}

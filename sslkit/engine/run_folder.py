@@ -1,0 +1,131 @@
+"""A run folder: what it holds, whose it is, and whether it can be continued."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from sslkit.engine.files import write_json, write_text
+from sslkit.errors import UserError
+from sslkit.recipe.dump import to_yaml
+
+#: Recipe keys that may differ when a run is continued: they change how it runs, never what it computes.
+FREE_KEYS = (
+    "train.workers", "train.worker_timeout", "train.threads", "train.device", "train.max_steps", "train.log_every",
+    "checkpoint.", "watch.",
+)  # fmt: skip
+
+
+class RunFolder:
+    """The folder of one run: ``recipe.yaml``, ``checkpoints/``, logs, pictures and ``summary.json``.
+
+    Args:
+        path: the folder; need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.pictures = path / "pictures"
+        self.summary_file = path / "summary.json"
+        self._lock: IO[str] | None = None
+
+    def open(self, resolved: Mapping[str, Any], fresh: bool) -> None:
+        """Take the folder for a run of this recipe; what was there before is continued.
+
+        Args:
+            resolved: the resolved recipe.
+            fresh: start anew: what was there is moved aside, never deleted.
+
+        Raises:
+            UserError: if the folder holds a run of another recipe (naming the keys that differ), something that is
+                no run, or another process's run; or if it cannot be written.
+        """
+        if fresh and self.path.exists():
+            self._move_aside()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+            self._check_recipe(resolved)
+            write_text(self.path / "recipe.yaml", to_yaml(resolved))
+        except OSError as error:
+            raise UserError(
+                f"--out {self.path}: cannot be written: {error.strerror or error}; name another folder with --out"
+            ) from error
+
+    def close(self) -> None:
+        """Let other processes have the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def summary(self) -> dict[str, Any] | None:
+        """The summary of a finished run; None if the run is not finished."""
+        if not self.summary_file.is_file():
+            return None
+        return json.loads(self.summary_file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Mark the run as finished."""
+        write_json(self.summary_file, summary)
+
+    def _take_lock(self) -> None:
+        lock = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise UserError(
+                f"--out {self.path}: another process is training there; wait for it, or name another folder with --out"
+            ) from None
+        self._lock = lock
+
+    def _check_recipe(self, resolved: Mapping[str, Any]) -> None:
+        file = self.path / "recipe.yaml"
+        if not file.is_file():
+            strange = sorted(entry.name for entry in self.path.iterdir() if entry.name not in (".lock", "log.txt"))
+            if strange:
+                raise UserError(
+                    f"--out {self.path}: the folder holds {strange[0]!r} and is no run; name an empty or a new one"
+                )
+            return
+        differing = different_keys(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, resolved)
+        if differing:
+            shown = "; ".join(f"{key}: {old} there, {new} now" for key, (old, new) in list(differing.items())[:6])
+            more = f" and {len(differing) - 6} more" if len(differing) > 6 else ""
+            raise UserError(
+                f"{self.path} holds a run of another recipe ({shown}{more}); name another folder with --out, or start "
+                "anew with --fresh (the old run is moved aside)"
+            )
+
+    def _move_aside(self) -> None:
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
+            number += 1
+        os.rename(self.path, aside)
+
+
+def different_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The dotted keys in which two resolved recipes differ, those that a continued run may change left out."""
+    before, now = _flat(old), _flat(new)
+    return {
+        key: (before.get(key, "absent"), now.get(key, "absent"))
+        for key in [*now, *(key for key in before if key not in now)]
+        if before.get(key, "absent") != now.get(key, "absent") and not key.startswith(FREE_KEYS)
+    }
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

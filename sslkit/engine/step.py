@@ -1,0 +1,84 @@
+"""The training step: the order of the paper, and no method in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sslkit.data.batch import Batch
+from sslkit.engine.distributed import gradient_sync
+from sslkit.engine.run import Run
+from sslkit.parts.loss import LossTerms
+from sslkit.parts.outputs import Outputs
+from sslkit.parts.position import Position
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a step leaves for the watchers: detached tensors on the device, and plain numbers.
+
+    Attributes:
+        tensors: ``loss``, ``grad_norm`` and each loss's logs, means over micro-batches.
+        numbers: the rates of this step.
+        student: the student's outputs for the last micro-batch.
+        teacher: the teacher's, or None.
+        moved: whether the optimizer made the step (False: fp16's scaler backed off).
+    """
+
+    tensors: Mapping[str, Tensor]
+    numbers: Mapping[str, float]
+    student: Outputs
+    teacher: Outputs | None
+    moved: bool
+
+
+def training_step(run: Run, batch: Batch, at: Position) -> StepReport:
+    """One optimizer step on this rank's share of a batch.
+
+    Raises:
+        RunError: if the loss or a gradient is not finite (nothing has moved then), or an acting hook fails.
+    """
+    numbers = run.rates.apply(run.optimizer, at)
+    run.optimizer.zero_grad(set_to_none=True)
+    micros = batch.split(run.micro_batches)
+    history: list[dict[str, LossTerms]] = []
+    totals: list[Tensor] = []
+    for index, micro in enumerate(micros):
+        run.seed_step(at, index)
+        views = run.views(micro)
+        with gradient_sync(run.trained, on=index == len(micros) - 1):
+            with run.precision.autocast():
+                targets = run.targets(views)
+                outputs: Outputs = run.trained(views, views.for_student())
+            terms = run.terms(outputs, targets, views, at)
+            total = run.total(terms)
+            run.precision.backward(total / len(micros))
+        history.append(terms)
+        totals.append(total.detach())
+    loss = torch.stack(totals).mean()
+    norms = run.clip_gradients()
+    run.acting.call("before_step", at=at, student=run.student)
+    moved = run.guard.passes(loss, norms, at)
+    if moved:
+        run.optimizer.step()
+        if run.rule is not None and run.teacher is not None:
+            run.rule.update(run.teacher, run.student, at)
+        for key, part in run.losses.items():
+            part.commit([terms[key].update for terms in history], at)
+        run.acting.call("after_step", at=at, student=run.student)
+    run.precision.adjust()
+    tensors = {"loss": loss, "grad_norm": norms.norm(), **_mean_logs(history)}
+    return StepReport(tensors, numbers, outputs.detach(), targets, moved)
+
+
+def _mean_logs(history: list[dict[str, LossTerms]]) -> dict[str, Tensor]:
+    """Each loss's logs as ``loss id/name``, means over micro-batches."""
+    logs: dict[str, list[Tensor]] = {}
+    for terms in history:
+        for key, term in terms.items():
+            for name, value in term.logs.items():
+                logs.setdefault(f"{key}/{name}", []).append(value)
+    return {name: torch.stack(values).mean() for name, values in logs.items()}

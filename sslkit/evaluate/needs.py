@@ -1,0 +1,35 @@
+"""Says why an evaluator cannot run on a net and its data, and what would help."""
+
+from __future__ import annotations
+
+from sslkit.parts.backbone import Backbone
+from sslkit.parts.dataset import Dataset, Images
+from sslkit.parts.evaluator import Evaluator
+
+
+def missing(evaluator: Evaluator, backbone: Backbone, data: Dataset) -> str | None:
+    """What an evaluator needs and does not get, as one sentence; None if all is there."""
+    test = data.split("test")
+    if "test" in evaluator.needs and not test:
+        return (
+            "it needs test images and the data has no test split: "
+            "use a folder with train/ and val/, or name data that has one as eval_data"
+        )
+    judged = [data.split("train")] + ([test] if "test" in evaluator.needs else [])
+    if "labels" in evaluator.needs and not all(images and _labelled(images) for images in judged):
+        return (
+            "it needs labels and the data has none: "
+            "put the images of each class in a folder of its own, or name labelled data as eval_data"
+        )
+    lacking = sorted(evaluator.needs - {"labels", "test"} - backbone.capabilities)
+    if lacking:
+        given = ", ".join(sorted(backbone.capabilities)) or "none"
+        return (
+            f"it needs the capability {' and '.join(lacking)} and the backbone {type(backbone).__name__} "
+            f"does not have it (it has: {given}): choose a backbone that has, such as a ViT"
+        )
+    return None
+
+
+def _labelled(images: Images) -> bool:
+    return images.label(0) is not None

@@ -1,0 +1,178 @@
+"""Runs evaluators over nets: in the middle of a training run that must not notice, or alone."""
+
+from __future__ import annotations
+
+import math
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from sslkit.data.reading import BadImage
+from sslkit.errors import RunError, UserError
+from sslkit.evaluate.borrow import own_randomness
+from sslkit.evaluate.frozen import FrozenBackbone
+from sslkit.evaluate.needs import missing
+from sslkit.parts.backbone import Backbone
+from sslkit.parts.collectives import rank
+from sslkit.parts.dataset import Dataset, Images, Split
+from sslkit.parts.evaluator import Evaluator, Metrics
+from sslkit.parts.preprocess import Preprocess
+from sslkit.recipe.settings import EvaluateWhen
+
+Specs = Mapping[str, tuple[Evaluator, EvaluateWhen]]
+_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass
+class EvaluationResult:
+    """What the evaluators found; the same on every rank, but for the artifacts.
+
+    Attributes:
+        values: numbers by ``net/id/metric``, such as ``teacher/knn/k20_top1``; all finite.
+        artifacts: files that were written, on the first rank.
+        skipped: why an evaluator did not run, by ``net/id``; and metrics that were not finite, by ``net/id/metric``.
+        bad: images that could not be read, each once.
+    """
+
+    values: dict[str, float] = field(default_factory=dict)
+    artifacts: list[Path] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    bad: list[BadImage] = field(default_factory=list)
+
+
+class _SplitsOnce(Dataset):
+    """The same data, whose splits are made once: features that are known are recognised by their split."""
+
+    def __init__(self, data: Dataset) -> None:
+        self._splits: dict[Split, Images | None] = {"train": data.split("train"), "test": data.split("test")}
+
+    def split(self, which: Split) -> Images | None:
+        return self._splits[which]
+
+
+def run_evaluators(
+    specs: Specs,
+    nets: Mapping[str, Backbone],
+    data: Dataset,
+    *,
+    preprocess: Preprocess,
+    device: torch.device,
+    seed: int,
+    batch_size: int,
+    workers: int,
+    precision: torch.dtype | None,
+    out_dir: Path,
+    worker_timeout: float = 300.0,
+) -> EvaluationResult:
+    """Judge nets by every evaluator that wants them; on all ranks together, with the same arguments.
+
+    The nets come back with every module's training mode and every parameter's ``requires_grad`` as they were, and the
+    global random generators (Python, numpy, torch, this GPU) untouched.
+
+    Args:
+        specs: evaluators by id, and the nets they want. One that wants ``teacher`` gets the student where there is
+            no teacher.
+        nets: backbones by name, on ``device``, not wrapped.
+        data: the evaluation data.
+        preprocess: how a whole image becomes a backbone's input.
+        device: where the nets are.
+        seed: for whatever an evaluator draws.
+        batch_size: images a chunk.
+        workers: loader processes a rank; 0: this one.
+        precision: what autocast computes in; None: float32.
+        out_dir: artifacts go to ``out_dir/NET/ID/``; nothing is made there without artifacts.
+        worker_timeout: seconds after which a hanging loader process is an error; 0: never.
+
+    Raises:
+        UserError: what an evaluator says of its options, with its id in front.
+        RunError: for features that are not finite, and what an evaluator raises; with net and id in front.
+    """
+    splits = _SplitsOnce(data)
+    result = EvaluationResult()
+    for net, wanting in _by_net(specs, nets, result).items():
+        frozen = FrozenBackbone(
+            nets[net],
+            preprocess,
+            device=device,
+            seed=seed,
+            batch_size=batch_size,
+            workers=workers,
+            precision=precision,
+            worker_timeout=worker_timeout,
+        )
+        with frozen:
+            for key, evaluator in wanting.items():
+                _evaluate(f"{net}/{key}", evaluator, frozen, splits, out_dir / net / key, result)
+        result.bad = list(dict.fromkeys([*result.bad, *frozen.bad]))
+    return result
+
+
+def _by_net(specs: Specs, nets: Mapping[str, Backbone], result: EvaluationResult) -> dict[str, dict[str, Evaluator]]:
+    """The evaluators that each net is judged by: net by net, so that its features are computed once."""
+    wanting: dict[str, dict[str, Evaluator]] = {net: {} for net in nets}
+    for key, (evaluator, when) in specs.items():
+        for wanted in when.which:
+            net = "student" if wanted == "teacher" and "teacher" not in nets else wanted
+            if net in nets:
+                wanting[net][key] = evaluator
+            else:
+                there = ", ".join(nets) or "none"
+                result.skipped[f"{wanted}/{key}"] = f"there is no {wanted} (there is: {there}): change its 'which'"
+    return wanting
+
+
+def _evaluate(
+    label: str, evaluator: Evaluator, frozen: FrozenBackbone, data: Dataset, folder: Path, result: EvaluationResult
+) -> None:
+    reason = missing(evaluator, frozen.backbone, data)
+    if reason:
+        result.skipped[label] = reason
+        return
+    with own_randomness(frozen.device, "evaluate", frozen.seed), _artifact_folder(folder) as out:
+        try:
+            metrics = evaluator.evaluate(frozen, data, out)
+        except UserError as error:
+            raise UserError(f"evaluate.{folder.name}: {error}") from error
+        except RunError as error:
+            raise RunError(f"{label}: {error}") from error
+        _take(label, metrics, out, result)
+
+
+def _take(label: str, metrics: Metrics, out: Path, result: EvaluationResult) -> None:
+    """Check what an evaluator gave, and add it to the result."""
+    for name, value in metrics.values.items():
+        if not _METRIC.fullmatch(name):
+            raise RunError(f"{label}: {name!r} is no name for a metric: use letters, digits, '_', '.' and '-'")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RunError(f"{label}: the metric {name} is a {type(value).__name__}, not a number")
+        if math.isfinite(value):
+            result.values[f"{label}/{name}"] = float(value)
+        else:
+            result.skipped[f"{label}/{name}"] = f"the metric is {value}"
+    for path in metrics.artifacts:
+        if not path.resolve().is_relative_to(out.resolve()) or not path.is_file():
+            raise RunError(f"{label}: the artifact {path} is no file below the folder {out} that it was given")
+    if rank() == 0:
+        result.artifacts.extend(metrics.artifacts)
+
+
+@contextmanager
+def _artifact_folder(folder: Path) -> Iterator[Path]:
+    """An evaluator's folder; on ranks other than the first one that is thrown away."""
+    if rank() != 0:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        for parent in made:
+            if not any(parent.iterdir()):
+                parent.rmdir()

@@ -1,0 +1,102 @@
+"""Reads a recipe in two passes: names first, without torch; then the types of the parts that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from sslkit.errors import UserError, nearest
+from sslkit.plugins.manager import load_registry
+from sslkit.plugins.registry import Registry
+from sslkit.recipe.dump import in_order, plain
+from sslkit.recipe.given import Layer
+from sslkit.recipe.merge import Draft, Named, merge
+from sslkit.recipe.model import Recipe
+from sslkit.recipe.overrides import Override, override_layers
+from sslkit.recipe.schema import DEFAULT_WATCH, SECTIONS, Shape
+from sslkit.recipe.sections import typed_sections
+from sslkit.recipe.settings import DEFAULT_PARAM_GROUPS
+from sslkit.recipe.sources import source_layers
+
+
+def load_recipe(
+    source: str | Path | Mapping[str, Any], overrides: Sequence[Override] = (), registry: Registry | None = None
+) -> Recipe:
+    """Read, merge and check a recipe; nothing is built.
+
+    Args:
+        source: a file, the name of a shipped recipe, or the recipe itself as a mapping.
+        overrides: keys that are changed last.
+        registry: the parts there are; by default those of the installed plugins.
+
+    Returns:
+        the recipe, complete and typed. ``resolved`` reads back as an equal recipe.
+
+    Raises:
+        UserError: one sentence with file, line and key, for every mistake.
+    """
+    registry = load_registry() if registry is None else registry
+    shown = "recipe" if isinstance(source, Mapping) else str(source)
+    draft = merge([_defaults(), *source_layers(source), *override_layers(overrides)])
+    check_names(draft, registry, shown)
+    recipe = typed_sections(draft, registry, shown)
+    return replace(recipe, resolved=resolve(recipe, draft))
+
+
+def _defaults() -> Layer:
+    rules = {key: asdict(rule) for key, rule in DEFAULT_PARAM_GROUPS.items()}
+    return Layer("the defaults of every recipe", {"param_groups": rules, "watch": {key: {} for key in DEFAULT_WATCH}})
+
+
+def check_names(draft: Draft, registry: Registry, source: str) -> None:
+    """The first pass: whether the sections that must be there are, and whether all names are registered.
+
+    Raises:
+        UserError: located, with the nearest name.
+    """
+    for section in SECTIONS.values():
+        if section.shape is Shape.PART and section.name != "loss":
+            named = draft.slots.get(section.name)
+            if named is not None:
+                _check_name(named, section.kind, registry)
+            elif section.required:
+                raise _missing(section.name, section.kind, registry, source)
+        if section.shape is Shape.PARTS:
+            for entry in draft.parts.get(section.name, {}).values():
+                if entry is not None:
+                    _check_name(entry, section.kind, registry)
+    if not any(draft.parts.get("losses", {}).values()):
+        raise _missing("loss", "loss", registry, source)
+
+
+def _check_name(named: Named, kind: str, registry: Registry) -> None:
+    if named.name is None:
+        raise named.at.error(f"which {kind}? Give it a name: {nearest('', registry.names(kind))}")
+    try:
+        registry.find(kind, named.name)
+    except UserError as error:
+        raise named.at.error(str(error)) from error
+
+
+def _missing(section: str, kind: str, registry: Registry, source: str) -> UserError:
+    summary = SECTIONS[section].summary
+    return UserError(
+        f"{source}: {section}: a recipe needs this section: {summary}; {nearest('', registry.names(kind))}"
+    )
+
+
+def resolve(recipe: Recipe, draft: Draft) -> dict[str, Any]:
+    """The recipe as plain data; what was removed of the defaults stays there as null."""
+    data: dict[str, Any] = {name: plain(vars(recipe)[name]) for name in SECTIONS if name in vars(recipe)}
+    data["losses"] = {key: {**plain(loss.part), "weight": loss.weight} for key, loss in recipe.losses.items()}
+    data["evaluate"] = {
+        key: {"name": entry.part.name, **plain(entry.when), **plain(entry.part)}
+        for key, entry in recipe.evaluate.items()
+    }
+    for section, defaults in (("param_groups", DEFAULT_PARAM_GROUPS), ("watch", dict.fromkeys(DEFAULT_WATCH))):
+        present = draft.rules if section == "param_groups" else draft.parts[section]
+        removed = {key: None for key in defaults if present.get(key) is None}
+        data[section] = {**data[section], **removed}
+    return in_order(data)

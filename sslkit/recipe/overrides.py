@@ -1,0 +1,110 @@
+"""Overrides of a recipe's keys, from the command line or from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sslkit.errors import UserError, nearest
+from sslkit.recipe.given import COMMAND_LINE, Layer, Where, plain_data
+from sslkit.recipe.schema import SECTIONS
+from sslkit.recipe.yaml import read_value
+
+PYTHON = "overrides"
+
+
+@dataclass(frozen=True)
+class Override:
+    """One key and its new value.
+
+    Attributes:
+        key: its path, as in ``head.use_bn``.
+        value: a plain Python value; of the command line, the text as typed.
+        from_command_line: whether ``value`` is text to be read as YAML.
+    """
+
+    key: str
+    value: Any
+    from_command_line: bool = False
+
+    def layer(self) -> Layer:
+        """The override as a source of values.
+
+        Raises:
+            UserError: if the key is no path of keys or the value no plain data.
+        """
+        file, dashes = (COMMAND_LINE, "--") if self.from_command_line else (PYTHON, "")
+        where = f"{file}: {dashes}{self.key}"
+        if not isinstance(self.key, str) or not all(self.key.split(".")):
+            raise UserError(f"{where}: no key of a recipe; write section.key, as in {dashes}train.epochs")
+        data = read_value(self.value, where) if self.from_command_line else plain_data(self.value, where)
+        path = tuple(self.key.split("."))
+        for part in reversed(path):
+            data = {part: data}
+        return Layer(file, data, {path: Where(file)}, override=True)
+
+    @property
+    def rank(self) -> int:
+        """Names come before the options of what they name, wherever they stand in the line."""
+        parts = self.key.split(".") if isinstance(self.key, str) else []
+        return len(parts) - (parts[-1:] == ["name"])
+
+
+def override_layers(overrides: Sequence[Override]) -> list[Layer]:
+    """The overrides as layers: shorter keys first, so that ``--data.root X --data cifar10`` keeps the root.
+
+    Raises:
+        UserError: if a key is no path of keys.
+    """
+    return [override.layer() for override in sorted(overrides, key=lambda override: override.rank)]
+
+
+def overrides_from(values: Mapping[str, Any]) -> list[Override]:
+    """The overrides of the Python API: ``{"head.use_bn": True}``."""
+    return [Override(key, value) for key, value in values.items()]
+
+
+def split_overrides(
+    argv: Sequence[str], flags: Collection[str], sections: Collection[str] = tuple(SECTIONS)
+) -> tuple[list[str], list[Override]]:
+    """Take ``--a.b.c VALUE`` and ``--a.b.c=VALUE`` out of a command line, wherever they stand.
+
+    Args:
+        argv: the words after the subcommand.
+        flags: the subcommand's own flags, which stay.
+        sections: the recipe's sections that may be overridden.
+
+    Returns:
+        the words that stay, and the overrides.
+
+    Raises:
+        UserError: for a flag that is neither, and for an override without a value.
+    """
+    rest: list[str] = []
+    overrides: list[Override] = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        flag, equals, value = word.partition("=")
+        if word == "--":
+            return rest + words, overrides
+        if not flag.startswith("--") or flag in flags:
+            rest.append(word)
+            continue
+        if flag[2:].split(".")[0] not in sections:
+            known = [*flags, *(f"--{section}" for section in sections)]
+            raise UserError(f"{COMMAND_LINE}: {flag}: there is no such flag or section; {_nearest_flag(flag, known)}")
+        if not equals:
+            if not words or words[0].startswith("--"):
+                raise UserError(f"{COMMAND_LINE}: {flag}: it needs a value, as in `{flag} true` or `{flag}=true`")
+            value = words.pop(0)
+        overrides.append(Override(flag[2:], value, from_command_line=True))
+    return rest, overrides
+
+
+def _nearest_flag(flag: str, known: Sequence[str]) -> str:
+    """Compares first segments, and gives back the whole flag as it would be right."""
+    head, dot, tail = flag.partition(".")
+    hint = nearest(head, known)
+    return hint.replace("'?", f"{dot}{tail}'?") if hint.startswith("did you mean") else hint

@@ -1,0 +1,115 @@
+"""Checks a given value against an option's type. jsonargparse converts; what it lets pass too easily is refused."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from sslkit.errors import nearest
+from sslkit.recipe.given import Given, Text, show
+from sslkit.recipe.signature import describe, members, nullable
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+
+def typed(hint: Any, given: Given) -> Any:
+    """The value as the annotation wants it.
+
+    jsonargparse alone would take null for any type, and read text as numbers, lists or booleans ("12", "no").
+
+    Raises:
+        UserError: located, if it is of another type, null without being Optional, or not finite.
+    """
+    value = settle(given.value, hint)
+    if not _finite(value):
+        raise given.error(f"expected a finite number, got {show(value)}")
+    try:
+        return _convert(hint, value)
+    except (ValueError, TypeError, OverflowError):
+        raise given.error(f"expected {describe(hint)}, got {show(value)}{_advice(hint, value)}") from None
+
+
+def settle(value: Any, hint: Any) -> Any:
+    """Command-line text as the option's type reads it; a whole float (``1e3``) as the int that is asked for.
+
+    A ``str`` option takes the text as typed (``--data.root 12``), an option of another type takes what YAML reads.
+    """
+    kinds = members(hint)
+    if isinstance(value, dict):
+        inner = next((get_args(kind)[1] for kind in kinds if get_origin(kind) is dict), Any)
+        return {key: settle(item, inner) for key, item in value.items()}
+    if isinstance(value, Text):
+        raw, reading = value
+        is_literal = any(get_origin(kind) is Literal and raw in get_args(kind) for kind in kinds)
+        fits = type(reading) in kinds or (isinstance(reading, int) and float in kinds)
+        value = raw if is_literal or (str in kinds and not fits) else reading
+    if isinstance(value, float) and int in kinds and float not in kinds and value.is_integer():
+        return int(value)
+    return value
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_finite(item) for item in value.values())
+    if isinstance(value, (list, tuple)):
+        return all(_finite(item) for item in value)
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    """Raises ValueError, TypeError or OverflowError if the value is none of the type's."""
+    if isinstance(value, str) and (str in members(hint) or value in _choices(hint)):
+        return value
+    if value is None and not nullable(hint):
+        raise ValueError("null")
+    from jsonargparse import ArgumentError
+
+    try:
+        converted = _parser(hint).parse_object({"value": value}).value
+    except ArgumentError as error:
+        raise ValueError(str(error)) from error
+    if not _faithful(value, converted):
+        raise ValueError("read as another type")
+    return converted
+
+
+@cache
+def _parser(hint: Any) -> ArgumentParser:
+    """A parser of one value; the hint holds plain types only, so there is nothing to import or to instantiate."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=hint)
+    return parser
+
+
+def _faithful(value: Any, converted: Any) -> bool:
+    """Whether a conversion changed no more than list to tuple and int to float."""
+    if isinstance(value, (list, tuple)):
+        same = isinstance(converted, (list, tuple)) and len(value) == len(converted)
+        return same and all(map(_faithful, value, converted))
+    if isinstance(value, dict):
+        same = isinstance(converted, dict) and value.keys() == converted.keys()
+        return same and all(_faithful(item, converted[key]) for key, item in value.items())
+    if type(value) is int:
+        return type(converted) in (int, float)
+    return type(converted) is type(value)
+
+
+def _choices(hint: Any) -> list[str]:
+    literals = [kind for kind in members(hint) if get_origin(kind) is Literal]
+    return [choice for kind in literals for choice in get_args(kind) if isinstance(choice, str)]
+
+
+def _advice(hint: Any, value: Any) -> str:
+    choices = _choices(hint)
+    if choices and isinstance(value, str):
+        near = nearest(value, choices)
+        return f"; {near}" if near.startswith("did you mean") else ""
+    if str in members(hint) and isinstance(value, (int, float)):
+        return f"; quote it if text is meant: '{show(value)}'"
+    if any(get_origin(kind) in (list, tuple) for kind in members(hint)) and not isinstance(value, (list, dict)):
+        return f"; write [{show(value)}]" if value is not None else ""
+    return ""

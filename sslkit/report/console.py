@@ -1,0 +1,55 @@
+"""What a run says to the person at the terminal, and to its ``log.txt``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from sslkit.engine.distributed import is_first
+
+log = logging.getLogger("sslkit")
+
+
+def console() -> Console:
+    """Standard output; not wrapped where it is a file or a pipe."""
+    found = Console()
+    return found if found.is_terminal else Console(width=200)
+
+
+def say(text: str) -> None:
+    """One line on the first rank's terminal and in the log."""
+    log.info(text)
+    if is_first():
+        console().print(text, highlight=False, markup=False)
+
+
+@contextmanager
+def logging_to(file: Path | None) -> Iterator[None]:
+    """Send sslkit's log to a file, and its warnings to standard error, for the length of a run.
+
+    Args:
+        file: None on ranks that write nothing.
+    """
+    warnings = logging.StreamHandler()
+    warnings.setLevel(logging.WARNING)
+    warnings.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handlers: list[logging.Handler] = [warnings]
+    if file is not None:
+        written = logging.FileHandler(file, encoding="utf-8")
+        written.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers.append(written)
+    level = log.level
+    log.setLevel(logging.INFO)
+    for handler in handlers:
+        log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()

@@ -1,0 +1,97 @@
+"""``sslkit eval``: judge a run's backbone alone, after training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.table import Table
+
+from sslkit.data.loading import default_workers
+from sslkit.engine.build import build_backbone, construct, evaluation_data
+from sslkit.engine.distributed import choose_device, process_group
+from sslkit.engine.files import write_json
+from sslkit.engine.precision import Precision
+from sslkit.errors import UserError, nearest
+from sslkit.evaluate.runner import EvaluationResult, run_evaluators
+from sslkit.plugins.manager import load_registry
+from sslkit.recipe.load import load_recipe
+from sslkit.recipe.model import Recipe
+from sslkit.recipe.overrides import Override
+from sslkit.report.console import console, say
+from sslkit.report.evaluation import EVALUATION_BATCH
+from sslkit.report.load import Which, find_run, restore_backbone
+
+
+def evaluate_run(
+    run: Path, evaluator: str | None, which: Which | None, overrides: Sequence[Override], plugins: tuple[Path, ...] = ()
+) -> EvaluationResult:
+    """Judge a run's backbone with its recipe's evaluators, or with one of them or any registered one.
+
+    Writes ``evaluations/`` in the run folder: pictures, and the numbers as JSON.
+
+    Args:
+        run: a run folder or one of its checkpoints.
+        evaluator: an id of the recipe's ``evaluate``, or a registered evaluator; None: all of the recipe's.
+        which: the net; None: the teacher, or the student where there is no teacher.
+        overrides: of the run's recipe, such as other data or an evaluator's options.
+        plugins: single-file plugins that the recipe needs.
+
+    Raises:
+        UserError: if there is no such run or evaluator.
+    """
+    folder, step = find_run(run)
+    recipe = _with_evaluator(folder, evaluator, overrides, plugins)
+    device = choose_device(recipe.train.device)
+    with process_group(device):
+        backbone = build_backbone(recipe)
+        net = restore_backbone(backbone, folder, step, which)
+        wanted = {key: spec for key, spec in recipe.evaluate.items() if evaluator in (None, key)}
+        workers = recipe.train.workers
+        result = run_evaluators(
+            {key: (construct(spec.part), replace(spec.when, which=(net,))) for key, spec in wanted.items()},
+            {net: backbone.to(device)},
+            evaluation_data(recipe),
+            preprocess=recipe.preprocess,
+            device=device,
+            seed=recipe.seed,
+            batch_size=EVALUATION_BATCH,
+            workers=default_workers() if workers is None else workers,
+            precision=Precision(recipe.train.precision, device).dtype,
+            out_dir=folder / "evaluations",
+        )
+    _tell(folder, result)
+    return result
+
+
+def _with_evaluator(
+    folder: Path, evaluator: str | None, overrides: Sequence[Override], plugins: tuple[Path, ...]
+) -> Recipe:
+    registry = load_registry(plugins)
+    recipe = load_recipe(folder / "recipe.yaml", overrides, registry)
+    if evaluator is not None and evaluator not in recipe.evaluate:
+        known = {*registry.names("evaluator"), *recipe.evaluate}
+        if evaluator not in known:
+            raise UserError(f"there is no evaluator {evaluator!r}; {nearest(evaluator, known)}")
+        # an evaluator that the recipe does not name runs with its defaults
+        recipe = load_recipe(folder / "recipe.yaml", [Override(f"evaluate.{evaluator}", {}), *overrides], registry)
+    if not recipe.evaluate:
+        names = ", ".join(registry.names("evaluator"))
+        raise UserError(f"the run's recipe names no evaluators; name one: sslkit eval {folder} EVALUATOR ({names})")
+    return recipe
+
+
+def _tell(folder: Path, result: EvaluationResult) -> None:
+    for name, reason in result.skipped.items():
+        say(f"{name} is skipped: {reason}")
+    table = Table("measure", "value")
+    for name, value in result.values.items():
+        table.add_row(name, f"{value:.2f}")
+    if result.values:
+        console().print(table)
+    write_json(folder / "evaluations" / "results.json", dict(result.values))
+    for artifact in result.artifacts:
+        say(f"written: {artifact}")
+    for image in result.bad:
+        say(f"left out, unreadable: {image.name} ({image.reason})")

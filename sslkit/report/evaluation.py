@@ -1,0 +1,91 @@
+"""The evaluations of a run: which evaluators are due when, and where their results go."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from sslkit.data.loading import default_workers
+from sslkit.engine.bad_images import BadImages
+from sslkit.engine.build import Length
+from sslkit.engine.precision import Precision
+from sslkit.engine.run_folder import RunFolder
+from sslkit.evaluate.runner import run_evaluators
+from sslkit.parts.backbone import Backbone
+from sslkit.parts.dataset import Dataset
+from sslkit.parts.evaluator import Evaluator
+from sslkit.recipe.model import Recipe
+from sslkit.recipe.settings import EvaluateWhen
+from sslkit.report.console import say
+
+log = logging.getLogger("sslkit")
+
+#: Images a forward pass of an evaluation: enough to fill a GPU, little enough for a laptop.
+EVALUATION_BATCH = 128
+
+
+class RunEvaluation:
+    """Judges the nets of a run with the evaluators that are due.
+
+    Args:
+        recipe: for its sections ``evaluate``, ``preprocess`` and ``train``.
+        judges: the built evaluators, by id.
+        data: what they see.
+        folder: pictures go to its ``pictures/``.
+        precision: what features are computed in.
+        steps: the run's length.
+        bad: the list of unreadable images.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        judges: Mapping[str, Evaluator],
+        data: Dataset,
+        folder: RunFolder,
+        precision: Precision,
+        steps: Length,
+        bad: BadImages,
+    ) -> None:
+        self.recipe, self.judges, self.data, self.folder = recipe, judges, data, folder
+        self.precision, self.steps, self.bad = precision, steps, bad
+        self._told: set[str] = set()
+
+    def __call__(self, nets: Mapping[str, Backbone], step: int) -> Mapping[str, float]:
+        """Values by ``net/evaluator/metric`` of what is due when ``step`` steps are done."""
+        due = {
+            key: (self.judges[key], spec.when)
+            for key, spec in self.recipe.evaluate.items()
+            if is_due(spec.when, step, self.steps)
+        }
+        if not due:
+            return {}
+        workers = self.recipe.train.workers
+        result = run_evaluators(
+            due,
+            nets,
+            self.data,
+            preprocess=self.recipe.preprocess,
+            device=self.precision.device,
+            seed=self.recipe.seed,
+            batch_size=EVALUATION_BATCH,
+            workers=default_workers() if workers is None else workers,
+            precision=self.precision.dtype,
+            out_dir=self.folder.pictures,
+        )
+        self.bad.note(result.bad)
+        for name, reason in result.skipped.items():
+            if name not in self._told:
+                self._told.add(name)
+                say(f"{name} is skipped: {reason}")
+        return result.values
+
+
+def is_due(when: EvaluateWhen, step: int, steps: Length) -> bool:
+    """Whether an evaluator runs when ``step`` steps are done: as its keys say, and always at the end."""
+    if step == 0:
+        return when.at_start
+    if step == steps.total:
+        return True
+    epoch, rest = divmod(step, steps.steps_per_epoch)
+    return when.every > 0 and rest == 0 and epoch % when.every == 0

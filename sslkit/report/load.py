@@ -1,0 +1,116 @@
+"""Gives back what a run learned, as a plain torch module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from sslkit.data.preprocess import normalize, preprocess_image
+from sslkit.data.reading import to_mode
+from sslkit.engine.build import build_backbone
+from sslkit.engine.checkpoint import CheckpointStore, restore
+from sslkit.errors import UserError
+from sslkit.parts.backbone import Backbone
+from sslkit.parts.preprocess import Preprocess
+from sslkit.plugins.manager import load_registry
+from sslkit.recipe.load import load_recipe
+from sslkit.recipe.model import Recipe
+
+Which = Literal["teacher", "student"]
+
+
+class FeatureExtractor(nn.Module):
+    """A trained backbone: normalised images ``[B, C, H, W]`` in, features ``[B, D]`` out.
+
+    Attributes:
+        backbone: the part itself, with patch tokens and attention where it has them.
+        preprocess: how images were prepared in the run's evaluations.
+        embed_dim: D.
+    """
+
+    def __init__(self, backbone: Backbone, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.preprocess = preprocess
+        self.embed_dim = backbone.embed_dim
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pooled features ``[B, D]`` of normalised images ``[B, C, H, W]``."""
+        features: Tensor = self.backbone(images).cls
+        return features
+
+    def transform(self, image: Image) -> Tensor:
+        """A whole PIL image as the backbone's input ``[C, size, size]``: resized, cropped, normalised."""
+        pixels = preprocess_image(to_mode(image, self.preprocess.channels), self.preprocess)
+        return normalize(pixels, self.preprocess)
+
+
+def load_backbone(
+    run_or_file: str | Path, which: Which | None = None, *, plugins: tuple[Path, ...] = ()
+) -> FeatureExtractor:
+    """The backbone that a run trained, in eval mode on the CPU.
+
+    Args:
+        run_or_file: a run folder, one of its checkpoints, or a checkpoint's ``weights.safetensors``.
+        which: the net; by default the teacher, or the student where there is no teacher.
+        plugins: single-file plugins that the run's recipe needs.
+
+    Raises:
+        UserError: if there is no such run, checkpoint or net.
+    """
+    run, step = find_run(Path(run_or_file))
+    recipe = read_recipe(run, plugins)
+    backbone = build_backbone(recipe)
+    restore_backbone(backbone, run, step, which)
+    return FeatureExtractor(backbone, recipe.preprocess).eval()
+
+
+def find_run(path: Path) -> tuple[Path, int | None]:
+    """The run folder that a path lies in, and the checkpoint's step if the path names one.
+
+    Raises:
+        UserError: if the path is in no run.
+    """
+    step = None
+    for folder in (path, *path.absolute().parents[:3]):
+        if folder.name.startswith("step-") and folder.name[5:].isdigit():
+            step = int(folder.name[5:])
+        if (folder / "recipe.yaml").is_file() and (folder / "checkpoints").is_dir():
+            return folder, step
+    if not path.exists():
+        raise UserError(f"{path}: there is no such run; name a folder that `sslkit fit` wrote, as runs/quickstart")
+    raise UserError(f"{path}: this is no run: it has no recipe.yaml beside checkpoints/")
+
+
+def read_recipe(run: Path, plugins: tuple[Path, ...] = ()) -> Recipe:
+    """The recipe that a run was made from."""
+    return load_recipe(run / "recipe.yaml", registry=load_registry(plugins))
+
+
+def restore_backbone(backbone: Backbone, run: Path, step: int | None, which: Which | None) -> Which:
+    """Load a net's backbone weights from a run's checkpoint, strictly; says which net it was.
+
+    Raises:
+        UserError: if there is no whole checkpoint, or the run has no such net.
+    """
+    store = CheckpointStore(run / "checkpoints")
+    found = store.newest() if step is None else store.load(step)
+    if found is None:
+        what = "has no whole checkpoint yet" if step is None else f"has no whole checkpoint of step {step}"
+        raise UserError(f"{run} {what}; train it first: sslkit fit --recipe {run / 'recipe.yaml'} --out {run}")
+    nets: list[Which] = [net for net in _NETS if any(key.startswith(f"{net}/") for key in found.weights)]
+    net: Which = which or nets[0]
+    if net not in nets:
+        raise UserError(f"{run} has no {net}: its recipe names no teacher rule; use student")
+    prefix = f"{net}/backbone."
+    weights = {f"backbone/{k.removeprefix(prefix)}": v for k, v in found.weights.items() if k.startswith(prefix)}
+    with torch.no_grad():
+        restore({"backbone": backbone}, weights)
+    return net
+
+
+_NETS: tuple[Which, ...] = ("teacher", "student")

@@ -1,0 +1,193 @@
+"""Images of any kind are read, and what cannot be read is told by name and reason."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sslkit.data.reading import MAX_PIXELS, BadImage, UnreadableImage, read_image
+from sslkit.parts import Images
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (11, 7, 3), dtype=np.uint8)
+
+
+class Files(Images):
+    """Image files by path, opened as a data set does: lazily."""
+
+    def __init__(self, *paths: Path) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int) -> Image.Image:
+        return Image.open(self.paths[index])
+
+    def name(self, index: int) -> str:
+        return self.paths[index].name
+
+
+class One(Images):
+    """A single thing to read."""
+
+    def __init__(self, thing: object) -> None:
+        self.thing = thing
+
+    def __len__(self) -> int:
+        return 1
+
+    def read(self, index: int) -> Image.Image:
+        if isinstance(self.thing, BaseException):
+            raise self.thing
+        return self.thing
+
+
+def array(image: Image.Image) -> np.ndarray:
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"])
+def test_any_mode_becomes_rgb_or_grey(mode: str) -> None:
+    given = Image.fromarray(PIXELS).convert(mode)
+    colour = read_image(One(given.copy()), 0, 3)
+    grey = read_image(One(given.copy()), 0, 1)
+    assert (colour.mode, grey.mode) == ("RGB", "L")
+    assert colour.size == grey.size == (7, 11)
+    np.testing.assert_array_equal(array(colour), array(given.convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["La", "RGBa", "F", "I", "I;16B"])
+def test_rare_modes_are_read_too(mode: str) -> None:
+    given = Image.new(mode, (5, 4))
+    assert read_image(One(given), 0, 3).getpixel((0, 0)) is not None
+    assert read_image(One(given), 0, 1).mode == "L"
+
+
+def test_a_mode_that_pillow_cannot_convert_is_told() -> None:
+    with pytest.raises(UnreadableImage, match="LAB"):
+        read_image(One(Image.new("LAB", (5, 4))), 0, 3)
+
+
+def test_alpha_is_dropped_and_hidden_colours_stay() -> None:
+    hidden = np.dstack([PIXELS, np.zeros(PIXELS.shape[:2], np.uint8)])
+    np.testing.assert_array_equal(array(read_image(One(Image.fromarray(hidden)), 0, 3)), PIXELS)
+
+
+def test_transparent_palettes_are_read_without_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "palette.png"
+    Image.fromarray(PIXELS).convert("P").save(path, transparency=bytes(range(256)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_image(Files(path), 0, 3).mode == "RGB"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bit_grey_is_scaled_to_8_bits(tmp_path: Path, suffix: str) -> None:
+    wide = np.array([[0, 128, 129, 257, 32768, 65535]], dtype=np.uint16)
+    path = tmp_path / f"wide{suffix}"
+    Image.fromarray(wide).save(path)
+    expected = np.round(wide / 65535 * 255).astype(np.uint8)
+    np.testing.assert_array_equal(array(read_image(Files(path), 0, 1)), expected)
+    np.testing.assert_array_equal(array(read_image(Files(path), 0, 3))[:, :, 1], expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_tensors_are_read(channels: int) -> None:
+    tensor = torch.randint(0, 256, (channels, 6, 5), dtype=torch.uint8)
+    image = read_image(One(tensor), 0, 3 if channels > 1 else 1)
+    expected = tensor[:3].permute(1, 2, 0).numpy() if channels > 1 else tensor[0].numpy()
+    np.testing.assert_array_equal(array(image), expected)
+
+
+@pytest.mark.parametrize(
+    "thing", [torch.zeros(3, 4, 4), torch.zeros(4, 4, dtype=torch.uint8), np.zeros((4, 4, 3), np.uint8), None]
+)
+def test_what_is_no_image_is_the_data_sets_mistake(thing: object) -> None:
+    with pytest.raises(TypeError):
+        read_image(One(thing), 0, 3)
+
+
+def png(width: int = 7) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.tile(PIXELS, (1, width, 1))).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+BROKEN = {
+    "empty.jpg": b"",
+    "page.png": b"<!DOCTYPE html><html>not an image</html>",
+    "truncated.png": png()[:-40],
+    "header.png": png()[:20],
+    "flipped.png": png()[:60] + bytes([png()[60] ^ 255]) + png()[61:],
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_damaged_files_are_told_by_name_and_reason(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(BROKEN[name])
+    with pytest.raises(UnreadableImage, match=name) as caught:
+        read_image(Files(tmp_path / name), 0, 3)
+    bad = caught.value.bad
+    assert (bad.index, bad.name) == (0, name)
+    assert bad.reason
+    assert "\n" not in bad.reason
+
+
+def test_missing_files_and_folders_are_unreadable(tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere.png", tmp_path):
+        with pytest.raises(UnreadableImage):
+            read_image(Files(path), 0, 3)
+
+
+@pytest.mark.parametrize("error", [EOFError(), SyntaxError("broken PNG"), MemoryError(), RuntimeError("AVIF")])
+def test_whatever_decoders_raise_has_a_reason(error: Exception) -> None:
+    with pytest.raises(UnreadableImage) as caught:
+        read_image(One(error), 0, 3)
+    assert type(error).__name__ in caught.value.bad.reason
+
+
+@pytest.mark.parametrize(("width", "height"), [(13000, 13000), (20000, 20000), (MAX_PIXELS + 1, 1)])
+def test_decompression_bombs_are_refused_before_decoding(tmp_path: Path, width: int, height: int) -> None:
+    # only the header claims the size: decoding would raise another error
+    header = bytearray(png())
+    header[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    header[29:33] = zlib.crc32(bytes(header[12:29])).to_bytes(4, "big")
+    path = tmp_path / "bomb.png"
+    path.write_bytes(header)
+    with pytest.raises(UnreadableImage, match=r"pixels"):
+        read_image(Files(path), 0, 3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mutated_files_never_raise_anything_else(tmp_path: Path) -> None:
+    draw = np.random.default_rng(5)
+    path = tmp_path / "mutant"
+    outcomes = set()
+    for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"):
+        buffer = io.BytesIO()
+        Image.fromarray(np.tile(PIXELS, (3, 4, 1))).save(buffer, kind)
+        for _ in range(60):
+            data = bytearray(buffer.getvalue())
+            for place in draw.integers(0, min(len(data), int(draw.choice([64, 10000]))), 3):
+                data[place] = int(draw.integers(256))
+            path.write_bytes(data)
+            try:
+                outcomes.add(read_image(Files(path), 0, 3).mode)
+            except UnreadableImage as error:
+                outcomes.add(type(error))
+    assert outcomes == {"RGB", UnreadableImage}
+
+
+def test_errors_and_bad_images_pickle() -> None:
+    bad = BadImage(3, "a.png", "it is empty")
+    back = pickle.loads(pickle.dumps(UnreadableImage(bad)))
+    assert isinstance(back, UnreadableImage)
+    assert (back.bad, str(back)) == (bad, "a.png: it is empty")
