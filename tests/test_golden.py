@@ -110,7 +110,8 @@ def test_engine_agrees_with_the_reference_over_the_whole_run(golden: dict[str, n
                 third = len(difference) // 3
                 assert difference[third : 2 * third].max() < noise
                 difference = torch.cat([difference[:third], difference[2 * third :]])
-            assert difference.max() <= 1e-5 * max(moved, 1e-7) + 1e-9, (group, name, difference.max() / moved)
+            # one rounding of the weight itself is allowed besides
+            assert difference.max() <= 1e-5 * moved + 1.2e-7 * wanted.abs().max(), (group, name)
 
 
 def test_first_gradients_agree_before_clipping(golden: dict[str, np.ndarray]) -> None:

@@ -52,7 +52,10 @@ def test_the_split_of_digits_is_fixed_for_ever():
 
 
 def test_digits_import_neither_scikit_learn_nor_torch():
-    code = "import sys; from sslkit_vision.digits import Digits; Digits(); print('sklearn' in sys.modules, 'torch' in sys.modules)"
+    code = (
+        "import sys; from sslkit_vision.digits import Digits; Digits();"
+        "print('sklearn' in sys.modules, 'torch' in sys.modules)"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "False"]
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sslkit.cli.eval import SECTIONS, add_net_and_plugins
+from sslkit.cli.eval import add_net_and_plugins
 from sslkit.cli.words import Words
 from sslkit.recipe.overrides import split_overrides
+
+#: What may differ from the run's recipe when its backbone is used.
+SECTIONS = ("data", "eval_data", "preprocess", "train")
 
 _EPILOG = """overrides: of data, eval_data, preprocess and train, as for `sslkit fit`
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sslkit.cli.words import Words
 from sslkit.recipe.overrides import split_overrides
 
-#: What may differ from the run's recipe when its backbone is judged or used.
+#: What may differ from the run's recipe when its backbone is judged.
 SECTIONS = ("data", "eval_data", "preprocess", "evaluate", "train")
 
 _EPILOG = """overrides: of data, eval_data, preprocess, evaluate and train, as for `sslkit fit`

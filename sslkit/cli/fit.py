@@ -66,7 +66,7 @@ def _words() -> Words:
 def _sections() -> str:
     lines = ["  base          a recipe file that this one changes, relative to it (in files only)"]
     for section in SECTIONS.values():
-        forms = {Shape.PART: section.kind, Shape.PARTS: f"{section.kind}s by id"}
+        forms = {Shape.PART: section.kind, Shape.PARTS: f"{section.kind} by id"}
         form = f" [{forms[section.shape]}]" if section.shape in forms else ""
         lines.append(f"  {section.name:13} {section.summary}{form}")
     return "\n".join(lines)

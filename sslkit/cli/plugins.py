@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sslkit.cli.first_line import first_line
-from sslkit.cli.words import Words
+from sslkit.cli.words import Words, check_action
 from sslkit.errors import UserError, nearest
 from sslkit.parts.kinds import KINDS
 from sslkit.plugins.manager import load_registry
@@ -24,10 +24,11 @@ def run(argv: Sequence[str]) -> int:
     """List the parts that plugins bring, or show one part's options."""
     words = Words("plugins", "The parts that plugins bring, by kind and name.", _EPILOG)
     words.usage = "sslkit plugins list [KIND] | sslkit plugins show [KIND] NAME"
-    words.add_argument("action", choices=("list", "show"))
+    words.add_argument("action", metavar="list|show")
     words.add_argument("words", nargs="*", metavar="KIND NAME")
     words.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="also load this one")
     args = words.parse(argv)
+    check_action(args.action)
     registry = load_registry(tuple(args.plugin))
     if args.action == "list":
         _list(registry, args.words)

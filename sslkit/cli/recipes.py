@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sslkit.cli.words import Words
+from sslkit.cli.words import Words, check_action
 from sslkit.errors import UserError, nearest
 from sslkit.recipe.find import list_recipes
 
@@ -17,9 +17,10 @@ _EPILOG = """examples:
 def run(argv: Sequence[str]) -> int:
     """List the shipped recipes, or print one."""
     words = Words("recipes", "The recipes that ship with sslkit.", _EPILOG)
-    words.add_argument("action", choices=("list", "show"))
+    words.add_argument("action", metavar="list|show")
     words.add_argument("name", nargs="?", metavar="NAME", help="for show: a name of the list")
     args = words.parse(argv)
+    check_action(args.action)
     recipes = {recipe.name: recipe for recipe in list_recipes()}
     if args.action == "list":
         width = max(map(len, recipes), default=0)

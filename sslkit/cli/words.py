@@ -41,3 +41,13 @@ class Words(argparse.ArgumentParser):
             if flag not in self.flags and not flag[1:2].isdigit():
                 raise UserError(f"{self.prog}: there is no flag {flag}; {nearest(flag, self.flags)}")
         return self.parse_args(list(argv))
+
+
+def check_action(action: str) -> None:
+    """Refuse what is neither ``list`` nor ``show``.
+
+    Raises:
+        UserError: with the nearest of them.
+    """
+    if action not in ("list", "show"):
+        raise UserError(f"there is no action {action!r}; {nearest(action, ('list', 'show'))}")

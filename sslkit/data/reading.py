@@ -127,6 +127,9 @@ def to_mode(image: Image, channels: int) -> Image:
     elif image.mode in ("La", "RGBa"):
         # premultiplied alpha: only the way back is a conversion that Pillow knows
         image = image.convert(image.mode.upper())
+    elif image.mode == "LAB":
+        # not to grey in one go
+        image = image.convert("RGB")
     if image.mode != mode:
         return image.convert(mode)
     image.load()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import replace
-from types import TracebackType
 
 import torch
 from PIL.Image import Image
@@ -60,17 +59,17 @@ class FrozenBackbone(Frozen):
         self.bad: list[BadImage] = []
         self._batch_size, self._workers, self._timeout = batch_size, workers, worker_timeout
         self._precision = precision
-        self._loan: AbstractContextManager[None] = borrowed(backbone)
+        self._loan = ExitStack()
         # features of whole splits, which several evaluators want, and the version of the tensor that was given out
         self._known: list[tuple[Images, Features, int]] = []
 
     def __enter__(self) -> FrozenBackbone:
-        self._loan.__enter__()
+        self._loan.enter_context(borrowed(self.backbone))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._known.clear()
-        self._loan.__exit__(kind, error, at)
+        self._loan.close()
 
     def features(
         self,

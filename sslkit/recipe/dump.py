@@ -50,6 +50,13 @@ _Dumper.add_representer(
         "tag:yaml.org,2002:seq", items, flow_style=not any(isinstance(item, (dict, list)) for item in items)
     ),
 )
+_Dumper.add_representer(
+    str,
+    # odd line ends and invisible characters survive in double quotes only
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"'
+    ),
+)
 
 
 def to_yaml(resolved: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -43,8 +44,8 @@ def settle(value: Any, hint: Any) -> Any:
     if isinstance(value, Text):
         raw, reading = value
         is_literal = any(get_origin(kind) is Literal and raw in get_args(kind) for kind in kinds)
-        fits = type(reading) in kinds or (isinstance(reading, int) and float in kinds)
-        value = raw if is_literal or (str in kinds and not fits) else reading
+        is_text = isinstance(reading, str) or not (type(reading) in kinds or (type(reading) is int and float in kinds))
+        value = raw if is_literal or (str in kinds and is_text) else reading
     if isinstance(value, float) and int in kinds and float not in kinds and value.is_integer():
         return int(value)
     return value
@@ -67,7 +68,8 @@ def _convert(hint: Any, value: Any) -> Any:
     from jsonargparse import ArgumentError
 
     try:
-        converted = _parser(hint).parse_object({"value": value}).value
+        # a copy, since jsonargparse converts the items of a list in place
+        converted = _parser(hint).parse_object({"value": deepcopy(value)}).value
     except ArgumentError as error:
         raise ValueError(str(error)) from error
     if not _faithful(value, converted):

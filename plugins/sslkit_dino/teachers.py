@@ -1,0 +1,63 @@
+"""Rules by which a teacher follows its student (Caron et al. 2021, section 5.2 and figure 6).
+
+They move parameters and leave buffers alone, and remember nothing but the teacher's weights.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from sslkit.errors import RunError, UserError
+from sslkit.parts import Position, Schedule, TeacherRule, named, paired_parameters
+
+
+class EMA(TeacherRule):
+    """The teacher is an exponential moving average of its students: ``teacher = m teacher + (1 - m) student``.
+
+    Args:
+        momentum: m of every step, from 0 to 1; the reference's cosine from 0.996 to 1 (``main_dino.py``), which
+            advises 0.9995 for batches of 256.
+    """
+
+    def __init__(self, momentum: Schedule = named("cosine", 0.996, 1.0)) -> None:  # noqa: B008
+        self.momentum = momentum
+
+    def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:
+        """Move the teacher by the momentum of the step ``at``."""
+        momentum = self.momentum(at)
+        if not 0 <= momentum <= 1:
+            raise RunError(f"teacher.momentum is {momentum} at step {at.step}: it must be from 0 to 1")
+        targets, sources = paired_parameters(teacher, student)
+        torch._foreach_lerp_(targets, sources, 1 - momentum)
+
+
+class FrozenEpoch(TeacherRule):
+    """The teacher is the student as it was when the epoch began.
+
+    Args:
+        every: epochs that a teacher stays for.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        if every < 1:
+            raise UserError(f"every is {every}: a teacher stays for 1 epoch or more")
+        self.every = every
+
+    def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:
+        """Copy the student after the last step of every ``every``-th epoch."""
+        if at.ends_epoch and (at.epoch + 1) % self.every == 0:
+            _copy(teacher, student)
+
+
+class StudentCopy(TeacherRule):
+    """The teacher is the student of the step before. With DINO's loss this collapses: the paper's control."""
+
+    def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:
+        """Copy the student."""
+        _copy(teacher, student)
+
+
+def _copy(teacher: nn.Module, student: nn.Module) -> None:
+    targets, sources = paired_parameters(teacher, student)
+    torch._foreach_copy_(targets, sources)

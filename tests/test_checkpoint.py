@@ -1,0 +1,114 @@
+"""Checkpoints: whole or not there, verified before use, never fewer than two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sslkit.engine.checkpoint import CheckpointStore, restore
+from sslkit.errors import RunError
+
+
+def net(value: float) -> nn.Module:
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    nn.init.constant_(module[0].weight, value)
+    return module
+
+
+def save(store: CheckpointStore, step: int, best: int | None = None) -> Path:
+    return store.save({"student": net(step)}, {"optimizer": {"lr": 0.1}}, {"step": step}, best)
+
+
+def test_round_trip_is_exact_and_strict(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    save(store, 7)
+    found = store.newest()
+    assert found is not None
+    assert found.state == {"step": 7}
+    assert found.optimizer == {"optimizer": {"lr": 0.1}}
+    target = net(0)
+    restore({"student": target}, found.weights)
+    assert torch.equal(target[0].weight, net(7)[0].weight)
+    with pytest.raises(RunError, match="does not fit the student"):
+        restore({"student": nn.Linear(3, 4)}, found.weights)
+    with pytest.raises(RunError, match="no place for: student/0.bias"):
+        restore({}, found.weights)
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "optimizer.pt", "state.json", "manifest.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
+def test_a_damaged_checkpoint_is_kept_aside_and_the_older_one_used(
+    tmp_path: Path, file: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = CheckpointStore(tmp_path)
+    save(store, 1)
+    newest = save(store, 2) / file
+    data = bytearray(newest.read_bytes())
+    if damage == "flip":
+        data[len(data) // 2] ^= 4
+        newest.write_bytes(data)
+    elif damage == "cut":
+        newest.write_bytes(data[: len(data) // 2])
+    else:
+        newest.unlink()
+    found = store.newest()
+    assert found is not None
+    assert found.state["step"] == 1
+    assert (tmp_path / "damaged-step-00000002").is_dir()
+    assert "step-00000002 is damaged" in caplog.text
+
+
+def test_retention_keeps_the_newest_and_the_best(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep=2)
+    for step in range(1, 7):
+        save(store, step, best=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002", "step-00000005", "step-00000006"]
+    assert CheckpointStore(tmp_path, keep=1).keep == 2
+
+
+def test_saving_the_same_step_again_replaces_it(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    save(store, 3)
+    store.save({"student": net(9)}, {}, {"step": 3}, None)
+    found = store.newest()
+    assert found is not None
+    assert float(found.weights["student/0.weight"][0, 0]) == 9
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+
+
+def test_a_failing_save_names_the_path_and_leaves_the_old_ones(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    save(store, 1)
+
+    class Full:
+        def __reduce__(self) -> str:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(RunError, match=r"step-00000002 was not saved .* free on that disk"):
+        store.save({"student": net(2)}, {"optimizer": Full()}, {"step": 2}, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_what_a_killed_save_left_is_removed(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    save(store, 1)
+    (tmp_path / ".step-00000002.123").mkdir()
+    store.remove_unfinished()
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    class Canary:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "canary",))  # type: ignore[return-value]
+
+    store = CheckpointStore(tmp_path / "checkpoints")
+    path = store.save({"student": net(1)}, {"optimizer": {}}, {"step": 1}, None)
+    torch.save({"optimizer": Canary()}, path / "optimizer.pt")
+    with pytest.raises(Exception, match="[Ww]eights.only"):
+        torch.load(path / "optimizer.pt", weights_only=True)
+    assert store.newest() is None  # its SHA-256 differs
+    assert not (tmp_path / "canary").exists()

@@ -1,0 +1,101 @@
+"""Features and numbers are the same on 1, 2 and 3 ranks, whatever remains when the images are divided by them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from evaluation_parts import GREY, Patterns, Splits, freeze, tiny_conv
+from sslkit.evaluate.gather import gather_items, gather_rows
+from sslkit.evaluate.runner import run_evaluators
+from sslkit.recipe.settings import EvaluateWhen
+from sslkit_evaluators.knn import KNN
+
+
+def compute(out_dir: Path) -> dict[str, object]:
+    """Everything that must not depend on the number of ranks."""
+    # 53 and 7: no multiples of 2, 3 or the chunk; 2 images leave a third rank without any
+    train, test, few = Patterns(53, unreadable=(10, 52)), Patterns(7, salt=1), Patterns(2, salt=2)
+    with freeze(tiny_conv(), batch_size=5) as frozen:
+        features = frozen.features(train)
+        short, none = frozen.features(few), frozen.features(Patterns(0))
+        lost = frozen.features(Patterns(3, unreadable=(0, 1, 2)))
+    result = run_evaluators(
+        {"knn": (KNN(k=(3, 5), query_degrees=20.0), EvaluateWhen())},
+        {"teacher": tiny_conv()},
+        Splits(train, test),
+        preprocess=GREY,
+        device=torch.device("cpu"),
+        seed=0,
+        batch_size=5,
+        workers=0,
+        precision=None,
+        out_dir=out_dir,
+    )
+    return {
+        "x": features.x,
+        "labels": features.labels,
+        "indices": features.indices,
+        "few": short.x,
+        "none": none.x,
+        "lost": lost.x,
+        "bad": [bad.index for bad in frozen.bad],
+        "values": result.values,
+        "result_bad": [bad.name for bad in result.bad],
+    }
+
+
+@pytest.fixture(scope="module")
+def one_rank(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    return compute(tmp_path_factory.mktemp("one"))
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_ranks_agree_with_one(tmp_path: Path, one_rank: dict[str, object], world_size: int) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(tmp_path), str(rank), str(world_size)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(world_size)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    for rank in range(world_size):
+        found = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
+        assert found.keys() == one_rank.keys()
+        for key, expected in one_rank.items():
+            if isinstance(expected, torch.Tensor):
+                # bit by bit: the chunks are the same
+                assert torch.equal(found[key], expected), key
+            else:
+                assert found[key] == expected, key
+
+
+def test_one_rank_gathers_what_it_has() -> None:
+    rows = torch.rand(3, 2)
+    assert gather_rows(rows) is rows
+    assert gather_items(("a", "b")) == ["a", "b"]
+
+
+def test_the_numbers_are_numbers(one_rank: dict[str, object]) -> None:
+    assert len(one_rank["indices"]) == 51
+    assert set(one_rank["bad"]) == {10, 52, 0, 1, 2}
+    assert set(one_rank["values"]) == {f"teacher/knn/k{k}_top{n}" for k in (3, 5) for n in (1, 5)}
+
+
+if __name__ == "__main__":
+    folder, own_rank, ranks = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=own_rank, world_size=ranks)
+    torch.save(compute(folder / "out"), folder / f"rank{own_rank}.pt")
+    dist.destroy_process_group()
