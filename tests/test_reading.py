@@ -161,7 +161,7 @@ def test_decompression_bombs_are_refused_before_decoding(tmp_path: Path, width: 
         read_image(Files(path), 0, 3)
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_mutated_files_never_raise_anything_else(tmp_path: Path) -> None:
     draw = np.random.default_rng(5)
     path = tmp_path / "mutant"
@@ -179,6 +179,15 @@ def test_mutated_files_never_raise_anything_else(tmp_path: Path) -> None:
             except UnreadableImage as error:
                 outcomes.add(type(error))
     assert outcomes == {"RGB", UnreadableImage}
+
+
+def test_a_decoder_that_stumbles_is_unreadable_but_a_data_set_that_does_is_a_mistake() -> None:
+    broken = Image.new("RGB", (4, 4))
+    broken._im = None  # as after a decoder that gave up: Pillow's own code trips over it
+    with pytest.raises(UnreadableImage, match="AssertionError"):
+        read_image(One(broken), 0, 1)
+    with pytest.raises(AttributeError):
+        read_image(One(AttributeError("self.pats")), 0, 3)
 
 
 def test_errors_and_bad_images_pickle() -> None:

@@ -169,7 +169,7 @@ def test_a_missing_default_watcher_is_said_to_be_a_default() -> None:
     ("source", "expected"),
     [
         ("missing.yaml", "there is no recipe 'missing.yaml'"),
-        (".", ".: this is a folder"),
+        (".", ".: this is a folder or no regular file"),
         ("a\0b", "'a\\x00b'"),
         ("x" * 5000, "no file can be called so"),
         ("latin.yaml", "latin.yaml: not a text file in UTF-8"),

@@ -211,3 +211,10 @@ def test_the_users_rules_come_before_the_defaults(load: Load) -> None:
     assert recipe.param_groups["biases"].lr == 2.0
     newest = load(RECIPE + "param_groups: {a: {}, one_dimensional: null}\n", "--param_groups.c.match", "z.*")
     assert list(newest.param_groups) == ["c", "a", "biases"]
+
+
+def test_a_bare_name_means_a_shipped_recipe_even_beside_a_folder_of_that_name(tmp_path: Path, load: Load) -> None:
+    (tmp_path / "quickstart").mkdir()
+    assert load_recipe("quickstart", (), None).source == "quickstart"
+    (tmp_path / "mine.yaml").write_text("base: quickstart\ntrain: {epochs: 3}\n")
+    assert load_recipe("mine.yaml", (), None).train.epochs == 3

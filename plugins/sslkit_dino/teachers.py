@@ -20,7 +20,7 @@ class EMA(TeacherRule):
             advises 0.9995 for batches of 256.
     """
 
-    def __init__(self, momentum: Schedule = named("cosine", 0.996, 1.0)) -> None:  # noqa: B008
+    def __init__(self, momentum: Schedule = named("cosine", 0.996, 1.0)) -> None:
         self.momentum = momentum
 
     def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:
@@ -29,7 +29,9 @@ class EMA(TeacherRule):
         if not 0 <= momentum <= 1:
             raise RunError(f"teacher.momentum is {momentum} at step {at.step}: it must be from 0 to 1")
         targets, sources = paired_parameters(teacher, student)
-        torch._foreach_lerp_(targets, sources, 1 - momentum)
+        # the reference's two roundings and not lerp's one: where m is near 1 a step moves a weight by few of them
+        torch._foreach_mul_(targets, momentum)
+        torch._foreach_add_(targets, torch._foreach_mul(sources, 1 - momentum))
 
 
 class FrozenEpoch(TeacherRule):

@@ -19,15 +19,14 @@ def knn_hits(
     temperature: float,
     chunk: int,
 ) -> dict[int, tuple[float, float]]:
-    """Accuracy of weighted k-NN for several k in one pass over the bank.
+    """Accuracy in percent (top 1, top 5) of weighted k-NN, for several k in one pass over the bank.
 
     Each of the k neighbours of largest cosine similarity s votes for its class with exp(s / T) (Wu et al. 2018,
     section 3.4; eval_knn.py of the reference DINO). A query counts for top 5 if its class is among the min(5, k)
     classes of most votes, as the reference counts: where fewer classes than that have votes, those without any follow
     by label.
 
-    The neighbours are found once for the largest k and their votes added up in order. Peak memory beside the
-    features: two blocks ``[chunk, N]`` of float32.
+    Peak memory beside the features: two blocks ``[chunk, N]`` of float32.
 
     Args:
         bank: ``[N, D]``, not normalised, N at least the largest k; left as it is.
@@ -37,31 +36,39 @@ def knn_hits(
         ks: numbers of neighbours.
         temperature: T.
         chunk: queries at a time.
-
-    Returns:
-        for each k the top-1 and top-5 accuracy in percent.
     """
     wanted = sorted(set(ks))
-    classes = 1 + int(torch.cat([bank_labels, query_labels]).max())
     # norms apart from the bank: a normalised copy of it would need its memory twice
     lengths = bank.norm(dim=1).clamp_min(1e-12)
     hits = torch.zeros(len(wanted), 2, dtype=torch.int64, device=bank.device)
     for start in range(0, len(queries), chunk):
-        rows = F.normalize(queries[start : start + chunk], dim=1)
         right = query_labels[start : start + chunk, None]
+        rows = F.normalize(queries[start : start + chunk], dim=1)
         similarity, neighbours = (rows @ bank.T).div_(lengths).topk(wanted[-1], dim=1)
-        # relative to the nearest: the same winners, and no overflow at small temperatures
-        weights = ((similarity - similarity[:, :1]) / temperature).exp()
-        votes = weights.new_zeros(len(rows), classes)
-        done = 0
-        for row, k in enumerate(wanted):
-            votes.scatter_add_(1, bank_labels[neighbours[:, done:k]], weights[:, done:k])
-            done = k
-            rank = _rank(votes, right)
-            hits[row, 0] += (rank < 1).sum()
-            hits[row, 1] += (rank < min(5, k)).sum()
+        hits += _count(similarity / temperature, bank_labels[neighbours], right, wanted)
     shares = (hits.double() * 100 / len(queries)).tolist()
     return {k: (top1, top5) for k, (top1, top5) in zip(wanted, shares, strict=True)}
+
+
+def _count(scores: Tensor, labels: Tensor, right: Tensor, ks: Sequence[int]) -> Tensor:
+    """How many queries are right, top 1 and top 5, for each k: ``[K, 2]``.
+
+    Args:
+        scores: ``[B, max k]``, logarithms of the weights, nearest neighbours first.
+        labels: ``[B, max k]``, of the neighbours.
+        right: ``[B, 1]``, of the queries.
+        ks: ascending; the votes of the first k are added up on the way.
+    """
+    # relative to the nearest: the same winners, and no overflow at small temperatures
+    weights = (scores - scores[:, :1]).exp()
+    votes = weights.new_zeros(len(scores), 1 + int(torch.maximum(labels.max(), right.max())))
+    hits, done = [], 0
+    for k in ks:
+        votes.scatter_add_(1, labels[:, done:k], weights[:, done:k])
+        done = k
+        rank = _rank(votes, right)
+        hits.append(torch.stack([(rank < 1).sum(), (rank < min(5, k)).sum()]))
+    return torch.stack(hits)
 
 
 def _rank(votes: Tensor, right: Tensor) -> Tensor:

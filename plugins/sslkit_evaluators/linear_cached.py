@@ -66,7 +66,7 @@ class LinearCached(Evaluator):
         probes = self._train(x, known.labels[kept], classes, frozen.seed)
         validation = probes.accuracy(held_x, known.labels[held])
         best = max(range(len(self.lrs)), key=lambda row: (validation[row], -self.lrs[row]))
-        if not torch.isfinite(probes.weight[best]).all():
+        if not torch.isfinite(probes.weight[:, best]).all():
             raise RunError(
                 f"the linear probe diverged at every learning rate of lrs {list(self.lrs)}: use smaller ones"
             )

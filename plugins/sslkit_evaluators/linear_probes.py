@@ -32,8 +32,8 @@ class LinearProbes:
         device: where the features are.
 
     Attributes:
-        weight: ``[R, D, C]`` float32.
-        bias: ``[R, 1, C]`` float32.
+        weight: ``[D, R, C]`` float32: all rates in one matrix product.
+        bias: ``[R, C]`` float32.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class LinearProbes:
     ) -> None:
         first = generator("linear_probe", seed).normal(0, 0.01, (width, classes))
         start = torch.from_numpy(first).to(device, torch.float32)
-        self.weight = start.expand(len(lrs), -1, -1).clone()
-        self.bias = self.weight.new_zeros(len(lrs), 1, classes)
-        self._lrs = self.weight.new_tensor(lrs)[:, None, None] * (batch_size / 256)
+        self.weight = start[:, None].repeat(1, len(lrs), 1)
+        self.bias = self.weight.new_zeros(len(lrs), classes)
+        self._lrs = self.weight.new_tensor(lrs)[:, None] * (batch_size / 256)
         self._batch_size, self._epochs, self._seed = batch_size, epochs, seed
         self._weight_momentum, self._bias_momentum = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
 
@@ -76,17 +76,18 @@ class LinearProbes:
             labels: ``[B]`` int64.
             factor: of every learning rate, from the schedule.
         """
-        gradient = self.logits(x).softmax(dim=2)
-        gradient[:, torch.arange(len(x), device=x.device), labels] -= 1
+        # no smaller: where a large rate saturates, subnormal numbers make products several times slower on a CPU
+        gradient = self.logits(x).softmax(dim=2).clamp_min_(1e-20)
+        gradient[torch.arange(len(x), device=x.device), :, labels] -= 1
         gradient /= len(x)
-        self._weight_momentum.mul_(MOMENTUM).add_(x.T @ gradient)
-        self._bias_momentum.mul_(MOMENTUM).add_(gradient.sum(dim=1, keepdim=True))
+        self._weight_momentum.mul_(MOMENTUM).add_((x.T @ gradient.flatten(1)).view_as(self.weight))
+        self._bias_momentum.mul_(MOMENTUM).add_(gradient.sum(dim=0))
         self.weight -= factor * self._lrs * self._weight_momentum
         self.bias -= factor * self._lrs * self._bias_momentum
 
     def logits(self, x: Tensor) -> Tensor:
-        """``[B, D] -> [R, B, C]``."""
-        return x @ self.weight + self.bias
+        """``[B, D] -> [B, R, C]``."""
+        return (x @ self.weight.flatten(1)).unflatten(1, self.bias.shape) + self.bias
 
     def accuracy(self, x: Tensor, labels: Tensor, chunk: int = 4096) -> list[float]:
         """Top-1 accuracy in percent for each rate; 0 where it diverged.
@@ -96,11 +97,11 @@ class LinearProbes:
             labels: ``[N]`` int64.
             chunk: rows at a time.
         """
-        right = torch.zeros(len(self.weight), dtype=torch.int64, device=x.device)
+        right = torch.zeros(len(self.bias), dtype=torch.int64, device=x.device)
         for start in range(0, len(x), chunk):
             logits = self.logits(x[start : start + chunk])
             finite = torch.isfinite(logits).all(dim=2)
-            right += ((logits.argmax(dim=2) == labels[start : start + chunk]) & finite).sum(dim=1)
+            right += ((logits.argmax(dim=2) == labels[start : start + chunk, None]) & finite).sum(dim=0)
         return (right.double() * 100 / len(x)).tolist()
 
 

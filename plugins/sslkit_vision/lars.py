@@ -50,7 +50,7 @@ class LayerwiseSGD(torch.optim.Optimizer):
         return loss
 
     def _step_group(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        gradients = [parameter.grad for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         directions = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
         if group["trust"]:
             torch._foreach_mul_(directions, _trust_ratios(parameters, directions, group["trust_coefficient"]))

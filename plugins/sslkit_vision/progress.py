@@ -49,7 +49,7 @@ class ProgressDisplay(Watcher):
         if self._display == "bar" or (self._display == "auto" and console.is_terminal):
             columns = TextColumn("{task.description}"), BarColumn(bar_width=12), TextColumn("{task.fields[status]}")
             self._bar = Progress(*columns, console=console, refresh_per_second=4)
-            self._task = self._bar.add_task(self._where(), total=run.total, completed=run.start_step, status="")
+            self._task = self._bar.add_task(self._where("\n"), total=run.total, completed=run.start_step, status="")
             self._bar.start()
 
     @sslkit.hookimpl
@@ -59,14 +59,14 @@ class ProgressDisplay(Watcher):
         if self._clock is None:
             self._clock = (time.monotonic(), self._done)
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, description=self._where())
+            self._bar.update(self._task, completed=self._done, description=self._where("\n"))
 
     @sslkit.hookimpl
     def rows_logged(self, rows: Sequence[Row]) -> None:
         """Take the newest numbers; a line if one is due."""
         self._latest.update((row.name, row.value) for row in rows)
         if self._bar is not None:
-            self._bar.update(self._task, status=self._status())
+            self._bar.update(self._task, status="\n".join(self._status()))
             return
         since, steps = time.monotonic() - self._line_at[0], self._done - self._line_at[1]
         tenth = steps * 10 >= self._run.steps_per_epoch and since >= _LEAST_SECONDS
@@ -96,12 +96,12 @@ class ProgressDisplay(Watcher):
         """Close the display, so that the error below it can be read; the engine tells it."""
         self._close()
 
-    def _where(self) -> str:
+    def _where(self, between: str = "  ") -> str:
         per_epoch = self._run.steps_per_epoch
         epoch = max(1, math.ceil(self._done / per_epoch))
-        return f"epoch {epoch}/{math.ceil(self._run.total / per_epoch)}  step {self._done}/{self._run.total}"
+        return f"epoch {epoch}/{math.ceil(self._run.total / per_epoch)}{between}step {self._done}/{self._run.total}"
 
-    def _status(self) -> str:
+    def _status(self) -> tuple[str, str]:
         return status(self._latest, self._seconds_left())
 
     def _seconds_left(self) -> float | None:
@@ -112,7 +112,7 @@ class ProgressDisplay(Watcher):
 
     def _line(self) -> None:
         self._line_at = (time.monotonic(), self._done)
-        self._print(f"{self._where()}  {self._status()}")
+        self._print("  ".join(part for part in (self._where(), *self._status()) if part))
 
     def _print(self, text: str) -> None:
         rich.get_console().print(text, markup=False, highlight=False, soft_wrap=True)
@@ -123,8 +123,8 @@ class ProgressDisplay(Watcher):
             self._bar = None
 
 
-def status(latest: Mapping[str, float], seconds_left: float | None) -> str:
-    """The numbers that a person watches, in one short line.
+def status(latest: Mapping[str, float], seconds_left: float | None) -> tuple[str, str]:
+    """What a person watches: the numbers that are learned by, and the pace, each short enough for half a line.
 
     Args:
         latest: the newest value of every logged name; what is not there is left out.
@@ -135,9 +135,10 @@ def status(latest: Mapping[str, float], seconds_left: float | None) -> str:
     if entropies:
         shown.insert(1, ("teacher entropy", entropies[0], ".3f"))
     parts = [f"{label} {value:{form}}" for label, value, form in shown if value is not None]
+    pace = []
     rate = latest.get("time/images_per_second")
     if rate is not None:
-        parts.append(f"{rate:.0f} images/s")
+        pace.append(f"{rate:.0f} images/s")
     if seconds_left is not None:
-        parts.append(f"{timedelta(seconds=round(seconds_left))} left")
-    return "  ".join(parts)
+        pace.append(f"{timedelta(seconds=round(seconds_left))} left")
+    return "  ".join(parts), "  ".join(pace)

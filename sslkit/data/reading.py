@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import traceback
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -19,8 +20,7 @@ from sslkit.parts.dataset import Images
 #: hold 169 million pixels, and every worker would need 0.8 GB for it.
 MAX_PIXELS = 89_478_485
 
-#: What Pillow's decoders raise on damaged files, and data sets on missing ones. A data set's own mistakes
-#: (TypeError, AttributeError) are not among them.
+#: What Pillow's decoders raise on damaged files, and data sets on missing ones.
 _READ_ERRORS = (
     OSError,
     SyntaxError,
@@ -35,6 +35,9 @@ _READ_ERRORS = (
     DecompressionBombError,
     DecompressionBombWarning,
 )
+
+#: Met in Pillow's rarer decoders; raised anywhere else, they are a data set's own mistake and no bad image.
+_MISTAKES = (AttributeError, TypeError, AssertionError)
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ def read_image(images: Images, index: int, channels: int) -> Image:
     """
     try:
         with warnings.catch_warnings():
+            # what Pillow thinks of metadata changes no pixel, and would be told anew for every image
+            warnings.filterwarnings("ignore", module=r"PIL\.")
             warnings.simplefilter("error", DecompressionBombWarning)
             given = images.read(index)
             image = _from_tensor(given) if isinstance(given, Tensor) else given
@@ -95,7 +100,9 @@ def read_image(images: Images, index: int, channels: int) -> Image:
                 )
             _check_size(image)
             return to_mode(image, channels)
-    except _READ_ERRORS as error:
+    except (*_READ_ERRORS, *_MISTAKES) as error:
+        if isinstance(error, _MISTAKES) and not _raised_in_pillow(error):
+            raise
         raise UnreadableImage(BadImage(index, images.name(index), _in_one_line(error))) from error
 
 
@@ -105,6 +112,11 @@ def _check_size(image: Image) -> None:
         size = f"{image.width} x {image.height} pixels"
         image.close()
         raise ValueError(f"has {size}; readable are 1 to {MAX_PIXELS} pixels")
+
+
+def _raised_in_pillow(error: BaseException) -> bool:
+    frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
+    return str(frame.f_globals["__name__"]).startswith("PIL.")
 
 
 def _from_tensor(pixels: Tensor) -> Image:

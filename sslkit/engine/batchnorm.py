@@ -64,7 +64,6 @@ def _convert(module: nn.Module) -> nn.Module:
     new = CrossRankBatchNorm(
         module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
     )
-    new.load_state_dict(module.state_dict())
-    for ours, theirs in zip(new.parameters(), module.parameters(), strict=True):
-        ours.requires_grad_(theirs.requires_grad)
+    # the very tensors: their type, device and requires_grad stay
+    new._parameters, new._buffers = module._parameters, module._buffers
     return new.train(module.training)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -71,43 +72,40 @@ def run_evaluators(
 ) -> EvaluationResult:
     """Judge nets by every evaluator that wants them; on all ranks together, with the same arguments.
 
-    The nets come back with every module's training mode and every parameter's ``requires_grad`` as they were, and the
-    global random generators (Python, numpy, torch, this GPU) untouched.
+    Nets come back with their modes and ``requires_grad`` as they were, and no global random generator is moved.
 
     Args:
-        specs: evaluators by id, and the nets they want. One that wants ``teacher`` gets the student where there is
-            no teacher.
+        specs: evaluators by id, and the nets they want; ``teacher`` means the student where there is no teacher.
         nets: backbones by name, on ``device``, not wrapped.
         data: the evaluation data.
-        preprocess: how a whole image becomes a backbone's input.
-        device: where the nets are.
-        seed: for whatever an evaluator draws.
-        batch_size: images a chunk.
-        workers: loader processes a rank; 0: this one.
-        precision: what autocast computes in; None: float32.
         out_dir: artifacts go to ``out_dir/NET/ID/``; nothing is made there without artifacts.
-        worker_timeout: seconds after which a hanging loader process is an error; 0: never.
+        preprocess, device, seed, batch_size, workers, precision, worker_timeout: see :class:`FrozenBackbone`.
 
     Raises:
         UserError: what an evaluator says of its options, with its id in front.
-        RunError: for features that are not finite, and what an evaluator raises; with net and id in front.
+        RunError: what it says of its run, such as features that are not finite; with net and id in front.
     """
-    splits = _SplitsOnce(data)
+    borrow = partial(
+        FrozenBackbone,
+        preprocess=preprocess,
+        device=device,
+        seed=seed,
+        batch_size=batch_size,
+        workers=workers,
+        precision=precision,
+        worker_timeout=worker_timeout,
+    )
+    return _judge(specs, nets, _SplitsOnce(data), borrow, out_dir)
+
+
+def _judge(
+    specs: Specs, nets: Mapping[str, Backbone], data: Dataset, borrow: Callable[[Backbone], FrozenBackbone], out: Path
+) -> EvaluationResult:
     result = EvaluationResult()
     for net, wanting in _by_net(specs, nets, result).items():
-        frozen = FrozenBackbone(
-            nets[net],
-            preprocess,
-            device=device,
-            seed=seed,
-            batch_size=batch_size,
-            workers=workers,
-            precision=precision,
-            worker_timeout=worker_timeout,
-        )
-        with frozen:
+        with borrow(nets[net]) as frozen:
             for key, evaluator in wanting.items():
-                _evaluate(f"{net}/{key}", evaluator, frozen, splits, out_dir / net / key, result)
+                _evaluate(f"{net}/{key}", evaluator, frozen, data, out / net / key, result)
         result.bad = list(dict.fromkeys([*result.bad, *frozen.bad]))
     return result
 

@@ -37,7 +37,8 @@ class Metrics:
     """What an evaluator found.
 
     Attributes:
-        values: flat numbers; shares in percent (``{"k20_top1": 97.7}``).
+        values: flat numbers; shares in percent (``{"k20_top1": 97.7}``). The first is the headline, which
+            closing tables show. A value ``raw_pixels_M`` is what raw pixels reach at ``M``.
         artifacts: files that it wrote below its ``out_dir``.
     """
 

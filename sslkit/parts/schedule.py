@@ -34,9 +34,11 @@ class NamedSchedule(Schedule):
         self.name, self.args, self.kwargs = name, args, kwargs
 
     def __call__(self, at: Position) -> float:
+        """Refused: the name alone has no value."""
         raise TypeError(f"{self!r} only names a schedule: pass a Schedule, or build this part from a recipe")
 
     def scaled(self, factor: float) -> Schedule:
+        """Refused: the name alone has no peak."""
         raise TypeError(f"{self!r} only names a schedule: pass a Schedule, or build this part from a recipe")
 
     def __repr__(self) -> str:

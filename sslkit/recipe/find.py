@@ -65,16 +65,15 @@ def find_recipe(source: str | Path, beside: Path | None = None) -> Path:
     try:
         if path.is_file():
             return path
-        if path.is_dir():
-            raise UserError(f"{source}: this is a folder; name a recipe file in it, or a shipped recipe")
-        if path.exists():
-            raise UserError(f"{source}: this is no regular file")
+        exists = path.exists()
     except (OSError, ValueError) as error:
         raise UserError(f"{str(source)!r}: no file can be called so ({error})") from error
     shipped = {recipe.name: recipe.path for recipe in list_recipes()}
     name = os.fspath(source).removesuffix(".yaml")
     if name in shipped:
         return _as_seen_from_here(shipped[name])
+    if exists:
+        raise UserError(f"{source}: this is a folder or no regular file; name a recipe's file")
     neighbours = [str(Path(source).with_name(other.name)) for other in path.parent.glob("*.yaml")]
     raise UserError(f"there is no recipe {str(source)!r}; {nearest(str(source), [*shipped, *neighbours])}")
 

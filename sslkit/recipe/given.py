@@ -95,7 +95,13 @@ class Given:
     def error(self, sentence: str) -> UserError:
         """The sentence, located: ``file:line: key: sentence``."""
         key = f"{self.key}: " if self.path else ""
-        return UserError(f"{self.where}: {key}{sentence}")
+        return UserError(on_one_line(f"{self.where}: {key}{sentence}"))
+
+
+def on_one_line(text: str) -> str:
+    """A message that holds keys, names or texts of others: line ends become blanks, what is invisible is escaped."""
+    joined = " ".join(text.splitlines())
+    return joined if joined.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in joined)
 
 
 def show(value: Any) -> str:
@@ -118,7 +124,7 @@ def plain_data(value: Any, where: str, depth: int = 0) -> Any:
         UserError: for anything that is no plain data.
     """
     if depth > _MAX_DEPTH:
-        raise UserError(f"{where}: nested more than {_MAX_DEPTH} deep")
+        raise UserError(on_one_line(f"{where}: nested more than {_MAX_DEPTH} deep"))
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, os.PathLike):
@@ -128,8 +134,7 @@ def plain_data(value: Any, where: str, depth: int = 0) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise UserError(f"{where}: keys are text, but one is {show(key)}")
+                raise UserError(on_one_line(f"{where}: keys are text, but one is {show(key)}"))
         return {key: plain_data(item, f"{where}: {key}", depth + 1) for key, item in value.items()}
-    raise UserError(
-        f"{where}: expected numbers, text, true or false, null, lists or mappings, got {type(value).__name__}"
-    )
+    sentence = f"expected numbers, text, true or false, null, lists or mappings, got {type(value).__name__}"
+    raise UserError(on_one_line(f"{where}: {sentence}"))

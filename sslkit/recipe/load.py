@@ -90,7 +90,9 @@ def _missing(section: str, kind: str, registry: Registry, source: str) -> UserEr
 def resolve(recipe: Recipe, draft: Draft) -> dict[str, Any]:
     """The recipe as plain data; what was removed of the defaults stays there as null."""
     data: dict[str, Any] = {name: plain(vars(recipe)[name]) for name in SECTIONS if name in vars(recipe)}
-    data["losses"] = {key: {**plain(loss.part), "weight": loss.weight} for key, loss in recipe.losses.items()}
+    data["losses"] = {
+        key: {"name": loss.part.name, "weight": loss.weight, **plain(loss.part)} for key, loss in recipe.losses.items()
+    }
     data["evaluate"] = {
         key: {"name": entry.part.name, **plain(entry.when), **plain(entry.part)}
         for key, entry in recipe.evaluate.items()

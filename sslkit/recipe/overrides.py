@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sslkit.errors import UserError, nearest
-from sslkit.recipe.given import COMMAND_LINE, Layer, Where, plain_data
+from sslkit.recipe.given import COMMAND_LINE, Layer, Where, on_one_line, plain_data
 from sslkit.recipe.schema import SECTIONS
 from sslkit.recipe.yaml import read_value
 
@@ -35,7 +35,7 @@ class Override:
             UserError: if the key is no path of keys or the value no plain data.
         """
         file, dashes = (COMMAND_LINE, "--") if self.from_command_line else (PYTHON, "")
-        where = f"{file}: {dashes}{self.key}"
+        where = on_one_line(f"{file}: {dashes}{self.key}")
         if not isinstance(self.key, str) or not all(self.key.split(".")):
             raise UserError(f"{where}: no key of a recipe; write section.key, as in {dashes}train.epochs")
         data = read_value(self.value, where) if self.from_command_line else plain_data(self.value, where)
@@ -94,7 +94,8 @@ def split_overrides(
             continue
         if flag[2:].split(".")[0] not in sections:
             known = [*flags, *(f"--{section}" for section in sections)]
-            raise UserError(f"{COMMAND_LINE}: {flag}: there is no such flag or section; {_nearest_flag(flag, known)}")
+            sentence = f"{flag}: there is no such flag or section; {_nearest_flag(flag, known)}"
+            raise UserError(on_one_line(f"{COMMAND_LINE}: {sentence}"))
         if not equals:
             if not words or words[0].startswith("--"):
                 raise UserError(f"{COMMAND_LINE}: {flag}: it needs a value, as in `{flag} true` or `{flag}=true`")

@@ -58,7 +58,7 @@ _ALL = (
     Section("train", Shape.KEYS, "epochs, batch_size, precision, workers, device ...", settings=Train),
     Section("checkpoint", Shape.KEYS, "when to save and what to keep", settings=Checkpointing),
     Section("evaluate", Shape.PARTS, "evaluators, with every, at_start and which", "evaluator"),
-    Section("watch", Shape.PARTS, "progress display, loggers, monitors", "watcher"),
+    Section("watch", Shape.PARTS, "displays, loggers, monitors besides progress, csv and tensorboard", "watcher"),
 )
 
 SECTIONS: dict[str, Section] = {section.name: section for section in _ALL}

@@ -16,7 +16,7 @@ import yaml
 from yaml.composer import ComposerError
 
 from sslkit.errors import UserError
-from sslkit.recipe.given import Text, Where
+from sslkit.recipe.given import Text, Where, on_one_line
 
 _MAX_DEPTH = 50
 _MAX_NODES = 20_000
@@ -156,7 +156,7 @@ class _Reader:
 
 
 def _dotted(path: tuple[str, ...]) -> str:
-    return f"{'.'.join(path)}: " if path else ""
+    return on_one_line(f"{'.'.join(path)}: ") if path else ""
 
 
 def _syntax_error(error: yaml.YAMLError | RecursionError, file: str) -> UserError:
@@ -166,7 +166,7 @@ def _syntax_error(error: yaml.YAMLError | RecursionError, file: str) -> UserErro
         problem = error.problem or "it ends too early"
         if "'\\t'" in problem:
             problem = "indent with spaces, not with tabs"
-        return UserError(f"{where}: not valid YAML: {problem}")
+        return UserError(on_one_line(f"{where}: not valid YAML: {problem}"))
     if isinstance(error, RecursionError):
         return UserError(f"{file}: nested too deep for a recipe")
     return UserError(f"{file}: not valid YAML: {str(error).splitlines()[0]}")

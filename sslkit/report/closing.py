@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,58 +12,75 @@ from rich.table import Table
 from sslkit.report.console import console, say
 
 _RAW = "raw_pixels_"
+_NETS = ("teacher", "student")
 
 
-def show_results(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Print what a finished run found, and where it lies."""
-    rows = result_rows(summary)
-    if rows:
-        with_raw = any(row[1] for row in rows)
-        table = Table(title=f"{folder.name}: what it learned", title_justify="left")
-        table.add_column("measure")
-        for column in (["raw pixels"] if with_raw else []) + ["random weights", "after training"]:
-            table.add_column(column, justify="right")
-        for name, raw, start, after in rows:
-            table.add_row(name, *([raw] if with_raw else []), start, after)
-        console().print(table)
-        say(verdict(summary))
-    seconds, speed = summary["seconds"], summary["images_per_second"]
-    say(f"{summary['steps']} steps in {seconds:.0f} s of training ({speed or 0:.0f} images/s); the run is {folder}")
-    if summary.get("bad_images"):
-        say(f"{summary['bad_images']} images could not be read: {folder / 'bad_images.csv'} lists them")
-    say(
-        f"next: sslkit eval {folder} | sslkit embed {folder} --out features.npz | tensorboard --logdir {folder} | "
-        f"another recipe line: --teacher frozen_epoch --out {folder}_frozen"
-    )
+@dataclass(frozen=True)
+class Headline:
+    """An evaluator's first number: on raw pixels, with random weights and after training (None: not measured)."""
+
+    name: str
+    raw: float | None
+    start: float | None
+    after: float
 
 
-def result_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Measure, raw pixels, random weights and after training, as text; empty where not measured."""
-    rows = []
+def headlines(summary: Mapping[str, Any]) -> list[Headline]:
+    """The headline of each net and evaluator of a summary, in order."""
+    found: dict[str, Headline] = {}
     for name, value in summary.items():
         net, _, rest = name.partition("/")
         evaluator, _, metric = rest.partition("/")
-        if net not in ("teacher", "student") or not metric or metric.startswith(_RAW):
-            continue
-        raw = summary.get(f"{net}/{evaluator}/{_RAW}{metric}")
-        rows.append((name, _text(raw), _text(summary.get(f"start/{name}")), _text(value)))
-    return rows
+        owner = f"{net}/{evaluator}"
+        if net in _NETS and metric and not metric.startswith(_RAW) and owner not in found:
+            found[owner] = Headline(
+                name, summary.get(f"{owner}/{_RAW}{metric}"), summary.get(f"start/{name}"), float(value)
+            )
+    return list(found.values())
 
 
-def verdict(summary: Mapping[str, Any]) -> str:
-    """One sentence per share that was measured before and after: whether training helped."""
+def show_results(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Print what a finished run found, what it means, and where it lies."""
+    rows = headlines(summary)
+    if rows:
+        console().print(_table(rows))
+    for line in meaning(rows):
+        say(line)
+    seconds, speed = summary["seconds"], summary["images_per_second"]
+    say(f"trained {summary['steps']} steps in {seconds:.0f} s ({speed or 0:.0f} images/s); the run lies in {folder}")
+    if summary.get("bad_images"):
+        say(f"{summary['bad_images']} images could not be read: {folder / 'bad_images.csv'} lists them")
+    say("what to try next:")
+    say(f"  sslkit eval {folder}                              # judge it again, or with another evaluator")
+    say(f"  sslkit embed {folder} --out features.npz          # the features, with the images' names")
+    say(f"  tensorboard --logdir {folder}                     # curves; pictures/ holds them as PNG")
+
+
+def _table(rows: list[Headline]) -> Table:
+    with_raw = any(row.raw is not None for row in rows)
+    with_start = any(row.start is not None for row in rows)
+    table = Table("measure", title="what it learned", title_justify="left")
+    wanted = [("raw pixels", with_raw), ("random weights", with_start), ("after training", True)]
+    for column, shown in wanted:
+        if shown:
+            table.add_column(column, justify="right")
+    for row in rows:
+        cells = [(row.raw, with_raw), (row.start, with_start), (row.after, True)]
+        table.add_row(row.name, *["" if value is None else f"{value:.1f}" for value, shown in cells if shown])
+    return table
+
+
+def meaning(rows: list[Headline]) -> list[str]:
+    """For each share that was measured before and after training, a sentence on whether training helped."""
     said = []
-    for name, after in summary.items():
-        start = summary.get(f"start/{name}")
-        if start is None or not name.endswith("top1") or _RAW in name:
+    for row in rows:
+        if row.start is None or "top1" not in row.name:
             continue
-        evaluator, metric = name.split("/")[1:3]
-        raw = summary.get(name.replace(metric, _RAW + metric))
-        against = f", raw pixels {raw:.1f}%" if raw is not None else ""
-        moved = "learned" if after > start else "did NOT gain"
-        said.append(f"{evaluator} {metric}: {moved} ({start:.1f}% with random weights, {after:.1f}% now{against})")
-    return "what it means: " + ("; ".join(said) if said else "no measure was taken both before and after training")
-
-
-def _text(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+        gain = row.after - row.start
+        verdict = f"training gained {gain:.1f} points" if gain > 0 else f"training did NOT help ({gain:+.1f} points)"
+        beyond = ""
+        if row.raw is not None:
+            margin = row.after - row.raw
+            beyond = f", {abs(margin):.1f} {'above' if margin >= 0 else 'below'} raw pixels"
+        said.append(f"{row.name}: {verdict} over random weights{beyond}")
+    return said

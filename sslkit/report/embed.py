@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sslkit.data.loading import default_workers
-from sslkit.engine.build import build_backbone, evaluation_data
+from sslkit.engine.build import build_backbone
 from sslkit.engine.distributed import choose_device
 from sslkit.engine.precision import Precision
 from sslkit.errors import UserError
@@ -20,7 +20,7 @@ from sslkit.recipe.load import load_recipe
 from sslkit.recipe.overrides import Override
 from sslkit.report.console import say
 from sslkit.report.evaluation import EVALUATION_BATCH
-from sslkit.report.load import Which, find_run, restore_backbone
+from sslkit.report.load import Which, find_run, judged_data, restore_backbone
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 
@@ -62,7 +62,7 @@ def embed_run(
         precision=dtype,
     )
     with frozen:
-        table = _columns(frozen, evaluation_data(recipe))
+        table = _columns(frozen, judged_data(recipe, overrides))
     _write(out, table)
     for image in frozen.bad:
         say(f"left out, unreadable: {image.name} ({image.reason})")

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from sslkit.data.loading import default_workers
-from sslkit.engine.build import build_backbone, construct, evaluation_data
+from sslkit.engine.build import build_backbone, construct
 from sslkit.engine.distributed import choose_device, process_group
 from sslkit.engine.files import write_json
 from sslkit.engine.precision import Precision
@@ -21,7 +21,7 @@ from sslkit.recipe.model import Recipe
 from sslkit.recipe.overrides import Override
 from sslkit.report.console import console, say
 from sslkit.report.evaluation import EVALUATION_BATCH
-from sslkit.report.load import Which, find_run, restore_backbone
+from sslkit.report.load import Which, find_run, judged_data, restore_backbone
 
 
 def evaluate_run(
@@ -52,7 +52,7 @@ def evaluate_run(
         result = run_evaluators(
             {key: (construct(spec.part), replace(spec.when, which=(net,))) for key, spec in wanted.items()},
             {net: backbone.to(device)},
-            evaluation_data(recipe),
+            judged_data(recipe, overrides),
             preprocess=recipe.preprocess,
             device=device,
             seed=recipe.seed,
@@ -90,7 +90,8 @@ def _tell(folder: Path, result: EvaluationResult) -> None:
         table.add_row(name, f"{value:.2f}")
     if result.values:
         console().print(table)
-    write_json(folder / "evaluations" / "results.json", dict(result.values))
+        (folder / "evaluations").mkdir(exist_ok=True)
+        write_json(folder / "evaluations" / "results.json", dict(result.values))
     for artifact in result.artifacts:
         say(f"written: {artifact}")
     for image in result.bad:

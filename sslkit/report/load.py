@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,14 +13,16 @@ from torch import Tensor, nn
 
 from sslkit.data.preprocess import normalize, preprocess_image
 from sslkit.data.reading import to_mode
-from sslkit.engine.build import build_backbone
+from sslkit.engine.build import build_backbone, evaluation_data
 from sslkit.engine.checkpoint import CheckpointStore, restore
 from sslkit.errors import UserError
 from sslkit.parts.backbone import Backbone
+from sslkit.parts.dataset import Dataset
 from sslkit.parts.preprocess import Preprocess
 from sslkit.plugins.manager import load_registry
 from sslkit.recipe.load import load_recipe
 from sslkit.recipe.model import Recipe
+from sslkit.recipe.overrides import Override
 
 Which = Literal["teacher", "student"]
 
@@ -89,6 +93,12 @@ def find_run(path: Path) -> tuple[Path, int | None]:
 def read_recipe(run: Path, plugins: tuple[Path, ...] = ()) -> Recipe:
     """The recipe that a run was made from."""
     return load_recipe(run / "recipe.yaml", registry=load_registry(plugins))
+
+
+def judged_data(recipe: Recipe, overrides: Sequence[Override]) -> Dataset:
+    """What a finished run is judged on: the data that the user names now, else the recipe's evaluation data."""
+    named_now = any(override.key.split(".")[0] == "data" for override in overrides)
+    return evaluation_data(replace(recipe, eval_data=None) if named_now else recipe)
 
 
 def restore_backbone(backbone: Backbone, run: Path, step: int | None, which: Which | None) -> Which:

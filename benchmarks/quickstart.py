@@ -1,0 +1,111 @@
+"""The quickstart over several seeds: how long it takes, and what it learns beyond random weights and raw pixels.
+
+    python benchmarks/quickstart.py
+    python benchmarks/quickstart.py --recipe quickstart_vit --seeds 0 1 2 --name quickstart_vit
+
+Each seed is one call of ``sslkit.fit`` in a process of its own. Writes docs/benchmarks/NAME.md and NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import shlex
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import page
+import torch
+import yaml
+
+import sslkit
+
+#: Numbers of the run itself, after the evaluations.
+COSTS = ("seconds", "wall_seconds", "images_per_second", "peak_memory_mb", "steps", "loss")
+
+
+def fit(recipe: str, seed: int, folder: Path, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Train with one seed; the run's summary and the seconds of the whole call."""
+    began = time.perf_counter()
+    summary = dict(sslkit.fit(recipe, {**overrides, "seed": seed}, out=folder / f"seed{seed}").summary)
+    return {**summary, "wall_seconds": round(time.perf_counter() - began, 3)}
+
+
+def measure(args: argparse.Namespace) -> dict[int, dict[str, Any]]:
+    """The summary of every seed, one after another."""
+    overrides = {key: yaml.safe_load(value) for key, value in (pair.split("=", 1) for pair in args.set)}
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool,
+    ):
+        return {seed: pool.submit(fit, args.recipe, seed, Path(folder), overrides).result() for seed in args.seeds}
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and half the range."""
+    return f"{statistics.fmean(values):.2f} +- {(max(values) - min(values)) / 2:.2f}"
+
+
+def row(name: str, key: str, summaries: dict[int, dict[str, Any]]) -> list[object]:
+    """One number over the seeds."""
+    values = [float(summary[key]) for summary in summaries.values()]
+    return [name, *[f"{value:.2f}" for value in values], spread(values)]
+
+
+def evaluations(summaries: dict[int, dict[str, Any]]) -> list[list[object]]:
+    """Before, after, and what was gained, for every accuracy that was taken both before and after training."""
+    first = next(iter(summaries.values()))
+    rows: list[list[object]] = []
+    for key in (key for key in first if key.endswith("top1") and f"start/{key}" in first):
+        if "raw_pixels" in key:  # the same before and after: no network is in it
+            rows.append(row(key, key, summaries))
+            continue
+        gains = {seed: {key: s[key] - s[f"start/{key}"]} for seed, s in summaries.items()}
+        rows += [
+            row(f"{key}, random weights", f"start/{key}", summaries),
+            row(f"{key}, after training", key, summaries),
+            row(f"{key}, gain", key, gains),
+        ]
+    return rows
+
+
+def body(summaries: dict[int, dict[str, Any]]) -> list[str]:
+    """The page's tables."""
+    head = ["", *[f"seed {seed}" for seed in summaries], "mean +- half the range"]
+    first = next(iter(summaries.values()))
+    costs = [row(key, key, summaries) for key in COSTS if isinstance(first.get(key), int | float)]
+    return [
+        "Accuracies in percent. `seconds` are the training loop's; `wall_seconds` are the whole call's, with imports "
+        "of the parts and both evaluations. All other numbers are in the JSON file beside this page.",
+        "",
+        *page.table(head, evaluations(summaries)),
+        *page.table(head, costs),
+    ]
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="quickstart")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
+    parser.add_argument("--name", default="quickstart", help="of the page")
+    parser.add_argument("--out", type=Path, default=page.PAGES, help="folder for the page")
+    args = parser.parse_args()
+    command = shlex.join(["python", "benchmarks/quickstart.py", *page.without_out(sys.argv[1:])])
+    machine = page.machine(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    summaries = measure(args)
+    top = page.heading(f"{args.recipe}, {len(summaries)} seeds", command, machine)
+    data = {"command": command, "machine": machine, "seeds": {str(seed): s for seed, s in summaries.items()}}
+    page.write(args.name, top + body(summaries), data, args.out)
+
+
+if __name__ == "__main__":
+    main()
