@@ -34,7 +34,7 @@ def test_round_trip_is_exact_and_strict(tmp_path: Path) -> None:
     assert torch.equal(target[0].weight, net(7)[0].weight)
     with pytest.raises(RunError, match="does not fit the student"):
         restore({"student": nn.Linear(3, 4)}, found.weights)
-    with pytest.raises(RunError, match="no place for: student/0.bias"):
+    with pytest.raises(RunError, match=r"no place for: student/0\.bias"):
         restore({}, found.weights)
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path / "checkpoints")
     path = store.save({"student": net(1)}, {"optimizer": {}}, {"step": 1}, None)
     torch.save({"optimizer": Canary()}, path / "optimizer.pt")
-    with pytest.raises(Exception, match="[Ww]eights.only"):
+    with pytest.raises(Exception, match=r"[Ww]eights.only"):
         torch.load(path / "optimizer.pt", weights_only=True)
     assert store.newest() is None  # its SHA-256 differs
     assert not (tmp_path / "canary").exists()

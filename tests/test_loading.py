@@ -45,8 +45,10 @@ class Tinted(Augmenter):
         return torch.full((3, view.size, view.size), value, dtype=torch.uint8)
 
 
-def batches(start: int = 0, stop: int = 7, workers: int = 0, rank: int = 0, world: int = 1, **bad: object) -> list[Batch]:
-    images = Colours(10, **bad)  # type: ignore[arg-type]
+def batches(
+    start: int = 0, stop: int = 7, workers: int = 0, rank: int = 0, world: int = 1, unreadable: tuple[int, ...] = ()
+) -> list[Batch]:
+    images = Colours(10, unreadable)
     sampler = StepSampler(10, 4, seed=3, start_step=start, stop_step=stop, rank=rank, world_size=world)
     views = AugmentedImages(images, Tinted(), 3, seed=3)
     return list(make_loader(views, sampler, workers=workers, timeout=60, pin=False))

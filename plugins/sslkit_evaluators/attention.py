@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Dataset, Evaluator, Frozen, Images, Metrics
+from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, Images, Metrics
 from sslkit_evaluators.attention_picture import attention_picture
 
 
@@ -39,12 +39,17 @@ class Attention(Evaluator):
             raise UserError(f"mass: {mass} must be between 0 and 1")
         self.images, self.size, self.mass = images, size, mass
 
-    def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
+    def check(self, backbone: Backbone, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""
-        stride = frozen.backbone.stride
+        stride = backbone.stride
         if self.size is not None and self.size % stride:
             nearest = max(stride, self.size // stride * stride)
             raise UserError(f"size: {self.size} is no multiple of the backbone's patch of {stride}; use {nearest}")
+
+    def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
+        """See :class:`sslkit.parts.Evaluator`."""
+        self.check(frozen.backbone, data)
+        stride = frozen.backbone.stride
         images = data.split("test") or data.split("train")
         batches = self._first_readable(frozen, images) if images else {}
         if not batches:

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Dataset, Evaluator, Features, Frozen, Images, Metrics
+from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics
 from sslkit_evaluators.knn_vote import knn_hits
 from sslkit_evaluators.query_transform import QueryTransform
 from sslkit_evaluators.random_crop import check_scale
@@ -71,6 +71,12 @@ class KNN(Evaluator):
         self.raw_pixels = raw_pixels
         self.query_scale, self.query_degrees, self.query_repeats = query_scale, query_degrees, query_repeats
 
+    def check(self, backbone: Backbone, data: Dataset) -> None:
+        """See :class:`sslkit.parts.Evaluator`."""
+        train = data.split("train")
+        if train is not None:
+            self._check_bank(len(train))
+
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
         """See :class:`sslkit.parts.Evaluator`."""
         train, test = data.split("train"), data.split("test")
@@ -91,11 +97,7 @@ class KNN(Evaluator):
         self, frozen: Frozen, train: Images, test: Images, extract: Callable[[Tensor], Tensor] | None, prefix: str
     ) -> dict[str, float]:
         bank = frozen.features(train, extract=extract)
-        if max(self.k) > len(bank.x):
-            raise UserError(
-                f"k: {max(self.k)} neighbours are more than the {len(bank.x)} train images that could be read: "
-                f"use at most {len(bank.x)}"
-            )
+        self._check_bank(len(bank.x))
         sums = dict.fromkeys(self.k, (0.0, 0.0))
         for transform in self._transforms(frozen):
             found = self._hits(bank, frozen.features(test, transform=transform, extract=extract))
@@ -105,6 +107,13 @@ class KNN(Evaluator):
             values[f"{prefix}k{k}_top1"] = top1 / self.query_repeats
             values[f"{prefix}k{k}_top5"] = top5 / self.query_repeats
         return values
+
+    def _check_bank(self, images: int) -> None:
+        if max(self.k) > images:
+            raise UserError(
+                f"k: {max(self.k)} neighbours are more than the {images} train images that can be read: "
+                f"use at most {images}"
+            )
 
     def _hits(self, bank: Features, queries: Features) -> dict[int, tuple[float, float]]:
         if not len(queries.x) or bank.labels is None or queries.labels is None:

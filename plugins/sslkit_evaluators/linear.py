@@ -133,7 +133,11 @@ class Linear(Evaluator):
         accuracies = probes.accuracy(asked.x, asked.labels)
         values = {f"lr{lr:g}_top1": top1 for lr, top1 in zip(self.lrs, accuracies, strict=True)}
         best = max(range(len(self.lrs)), key=lambda row: (accuracies[row], -self.lrs[row]))
-        return Metrics(values | {"best_top1": accuracies[best], "best_lr": self.lrs[best]})
+        return Metrics({"best_top1": accuracies[best], "best_lr": self.lrs[best]} | values)
+
+    def check(self, backbone: Backbone, data: Dataset) -> None:
+        """See :class:`sslkit.parts.Evaluator`."""
+        self._feature(backbone)
 
     def _feature(self, backbone: Backbone) -> FrozenFeature:
         needed = {"intermediate"} if self.blocks > 1 else {"patches"} if self.average_patches else set()

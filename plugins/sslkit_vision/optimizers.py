@@ -1,7 +1,5 @@
 """Optimizers and the rates that they want."""
 
-# ruff: noqa: B008 - named(...) makes an immutable default
-
 from __future__ import annotations
 
 import math

@@ -42,7 +42,7 @@ class AugmentedImages(TorchDataset[Sample]):
             try:
                 image = read_image(self.images, index, self.channels)
             except UnreadableImage as error:
-                bad.append(BadImage(index, self.images.name(index), str(error)))
+                bad.append(error.bad)
                 draw = generator("replacement", self.seed, epoch, wanted, attempt)
                 index = int(draw.integers(len(self.images)))
                 continue
@@ -96,7 +96,8 @@ def default_workers() -> int:
     return min(8, len(os.sched_getaffinity(0)) - 1)
 
 
-def _ignore_interrupts(_worker: int) -> None:
+def ignore_interrupts(_worker: int) -> None:
+    """What a loader process does first: leave signals to the main process."""
     # Ctrl-C reaches the whole process group: the main process decides, and stops its workers itself
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -122,7 +123,7 @@ def make_loader(
         num_workers=workers,
         timeout=timeout if workers else 0,
         pin_memory=pin,
-        worker_init_fn=_ignore_interrupts if workers else None,
+        worker_init_fn=ignore_interrupts if workers else None,
         # its own generator: a loader must not draw from the global one
         generator=torch.Generator(),
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from sslkit.data.loading import _ignore_interrupts as ignore_interrupts
+from sslkit.data.loading import ignore_interrupts
 from sslkit.data.preprocess import preprocess_image
 from sslkit.data.reading import BadImage, UnreadableImage, read_image
 from sslkit.parts.dataset import Images

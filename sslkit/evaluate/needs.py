@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from sslkit.errors import UserError
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.evaluator import Evaluator
@@ -29,6 +32,20 @@ def missing(evaluator: Evaluator, backbone: Backbone, data: Dataset) -> str | No
             f"does not have it (it has: {given}): choose a backbone that has, such as a ViT"
         )
     return None
+
+
+def check_evaluators(evaluators: Mapping[str, Evaluator], backbone: Backbone, data: Dataset) -> None:
+    """Let every evaluator that can run look over its options, before hours are spent.
+
+    Raises:
+        UserError: what an evaluator says, with its id in front.
+    """
+    for key, evaluator in evaluators.items():
+        if missing(evaluator, backbone, data) is None:
+            try:
+                evaluator.check(backbone, data)
+            except UserError as error:
+                raise UserError(f"evaluate.{key}: {error}") from error
 
 
 def _labelled(images: Images) -> bool:

@@ -105,6 +105,13 @@ class Evaluator(ABC):
 
     needs: ClassVar[frozenset[str]] = frozenset()
 
+    def check(self, backbone: Backbone, data: Dataset) -> None:  # noqa: B027
+        """Whether the options fit backbone and data; called before training, where ``needs`` are met.
+
+        Raises:
+            UserError: what does not fit, and what would.
+        """
+
     @abstractmethod
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
         """Numbers and pictures.

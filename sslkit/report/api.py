@@ -18,6 +18,7 @@ from sslkit.engine.files import write_json
 from sslkit.engine.hooks import Watching
 from sslkit.engine.loop import Loop, summarise
 from sslkit.engine.run_folder import RunFolder
+from sslkit.evaluate.needs import check_evaluators
 from sslkit.parts.collectives import world_size
 from sslkit.parts.watcher import RunInfo
 from sslkit.plugins.manager import load_registry
@@ -138,6 +139,7 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[L
     classes = len(images.classes) if images.classes is not None else None
     run = build_run(recipe, steps, classes, device)
     judges, data = evaluators(recipe), evaluation_data(recipe)
+    check_evaluators(judges, run.student.backbone, data)
     watching = Watching(watchers(recipe) if is_first() else {})
     bad = BadImages(folder.path / "bad_images.csv" if is_first() else None)
     evaluation = RunEvaluation(recipe, judges, data, folder, run.precision, steps, bad)

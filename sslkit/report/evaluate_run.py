@@ -60,6 +60,7 @@ def evaluate_run(
             workers=default_workers() if workers is None else workers,
             precision=Precision(recipe.train.precision, device).dtype,
             out_dir=folder / "evaluations",
+            worker_timeout=recipe.train.worker_timeout,
         )
     _tell(folder, result)
     return result

@@ -72,6 +72,7 @@ class RunEvaluation:
             workers=default_workers() if workers is None else workers,
             precision=self.precision.dtype,
             out_dir=self.folder.pictures,
+            worker_timeout=self.recipe.train.worker_timeout,
         )
         self.bad.note(result.bad)
         for name, reason in result.skipped.items():
