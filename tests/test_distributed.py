@@ -69,7 +69,9 @@ def recipe(folder: Path, use_bn: bool) -> Path:
         "head": {"name": "dino", "out_dim": 32, "hidden_dim": 16, "bottleneck_dim": 8, "use_bn": use_bn},
         "teacher": {"name": "ema", "momentum": 0.9},
         "loss": {"name": "dino"},
-        "optimizer": {"name": "sgd", "lr": 0.1, "weight_decay": 1e-4},
+        # the first gradients are huge: unclipped, they would blow rounding differences up
+        "optimizer": {"name": "sgd", "lr": 0.05, "weight_decay": 1e-4},
+        "clip": {"name": "per_tensor", "max_norm": 1.0},
         "train": {"epochs": 1, "batch_size": 64, "max_steps": 6, "workers": 0, "lr_per_images": None},
         "evaluate": {"knn": {"k": [5], "at_start": True}},
         "watch": {"progress": None, "tensorboard": None},
@@ -93,4 +95,4 @@ def test_two_ranks_train_as_one_with_the_whole_batch(tmp_path: Path, use_bn: boo
     weights = [load_file(tmp_path / out / "checkpoints/step-00000006/weights.safetensors") for out in ("one", "two")]
     assert weights[0].keys() == weights[1].keys()
     for name, tensor in weights[0].items():
-        assert torch.allclose(tensor.double(), weights[1][name].double(), atol=2e-4, rtol=1e-4), name
+        assert torch.allclose(tensor.double(), weights[1][name].double(), atol=2e-5, rtol=2e-5), name

@@ -223,6 +223,17 @@ def _is_bare(line: ast.stmt) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
 
 
+def test_vices_and_lengths_are_seen() -> None:
+    quiet = "try:\n  f()\nexcept Exception:\n  pass\ntry:\n  f()\nexcept:\n  ...\n"
+    assert silent_handlers(ast.parse(quiet)) == [3, 7]
+    assert silent_handlers(ast.parse("try:\n  f()\nexcept OSError:\n  pass")) == []
+    bare = '"""Doc."""\nclass A:\n  """Doc."""\n  def b(self): ...\n  def _c(self): ...\ndef d(): ...'
+    assert list(undocumented(ast.parse(bare))) == ["A.b", "d"]
+    function = ast.parse('def f():\n  """One\n\n  Two."""\n  x = 1\n\n  return x').body[0]
+    assert isinstance(function, Function)
+    assert length(function) == 4
+
+
 @in_files(SHIPPED)
 def test_no_vices(file: Path) -> None:
     tree = ast.parse(file.read_text())

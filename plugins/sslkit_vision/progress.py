@@ -81,8 +81,11 @@ class ProgressDisplay(Watcher):
 
     @sslkit.hookimpl
     def evaluation_end(self, step: int, values: Mapping[str, float]) -> None:
-        """The numbers in one line."""
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        """The headline of every evaluator in one line; the others are in ``metrics.csv``."""
+        first: dict[str, str] = {}
+        for name, value in values.items():
+            first.setdefault(name.rpartition("/")[0], f"{name} {value:.4g}")
+        numbers = "  ".join(first.values())
         when = f"after {step / self._run.steps_per_epoch:.4g} epochs" if step else "before training"
         self._print(f"evaluation {when}: {numbers or 'nothing to measure'}")
 
@@ -138,7 +141,7 @@ def status(latest: Mapping[str, float], seconds_left: float | None) -> tuple[str
     pace = []
     rate = latest.get("time/images_per_second")
     if rate is not None:
-        pace.append(f"{rate:.0f} images/s")
+        pace.append(f"{rate:.0f} images/s" if rate >= 10 else f"{rate:.2f} images/s")
     if seconds_left is not None:
         pace.append(f"{timedelta(seconds=round(seconds_left))} left")
     return "  ".join(parts), "  ".join(pace)

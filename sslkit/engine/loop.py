@@ -18,14 +18,14 @@ from sslkit.data.reading import BadImage
 from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import Length
 from sslkit.engine.checkpoint import CheckpointStore, restore
-from sslkit.engine.distributed import is_first
+from sslkit.engine.distributed import barrier, is_first
 from sslkit.engine.hooks import Watching
 from sslkit.engine.metrics import Recorder
 from sslkit.engine.network import Network
 from sslkit.engine.run import Run
 from sslkit.engine.signals import StopSignals
 from sslkit.engine.step import training_step
-from sslkit.errors import RunError, Stopped, UserError
+from sslkit.errors import RunError, Stopped, UserError, nearest
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.collectives import rank, world_size
 from sslkit.parts.dataset import Images
@@ -96,9 +96,13 @@ class Loop:
 
     def resume(self) -> bool:
         """Take up the newest whole checkpoint; whether there was one."""
+        found = None
         if is_first():
             self.store.remove_unfinished()
-        found = self.store.newest()
+            found = self.store.newest()
+        # the first rank puts damaged checkpoints aside before the others look
+        barrier()
+        found = found if is_first() else self.store.newest()
         if found is None:
             return False
         state = dict(found.state)
@@ -225,7 +229,12 @@ class Loop:
 
     def _improves(self, values: Mapping[str, float]) -> bool:
         wanted = self.checkpoint.best_metric
-        if wanted is None or self.standing.step == 0 or wanted not in values:
+        if wanted is None:
+            return False
+        owner = wanted.rpartition("/")[0] + "/"
+        if wanted not in values and any(name.startswith(owner) for name in values):
+            raise UserError(f"checkpoint.best_metric: no evaluation gives {wanted!r}; {nearest(wanted, values)}")
+        if self.standing.step == 0 or wanted not in values:
             return False
         sign = 1 if self.checkpoint.best_mode == "max" else -1
         if self.standing.best is not None and sign * values[wanted] <= sign * self.standing.best[1]:

@@ -12,17 +12,17 @@ from sslkit.parts.evaluator import Evaluator
 
 def missing(evaluator: Evaluator, backbone: Backbone, data: Dataset) -> str | None:
     """What an evaluator needs and does not get, as one sentence; None if all is there."""
-    test = data.split("test")
-    if "test" in evaluator.needs and not test:
-        return (
-            "it needs test images and the data has no test split: "
-            "use a folder with train/ and val/, or name data that has one as eval_data"
-        )
-    judged = [data.split("train")] + ([test] if "test" in evaluator.needs else [])
+    train, test = data.split("train"), data.split("test")
+    judged = [train] + ([test] if test and "test" in evaluator.needs else [])
     if "labels" in evaluator.needs and not all(images and _labelled(images) for images in judged):
         return (
             "it needs labels and the data has none: "
             "put the images of each class in a folder of its own, or name labelled data as eval_data"
+        )
+    if "test" in evaluator.needs and not test:
+        return (
+            "it needs test images and the data has no test split: use a folder with train/ and val/, "
+            "set image_folder's test_fraction, or name data that has one as eval_data"
         )
     lacking = sorted(evaluator.needs - {"labels", "test"} - backbone.capabilities)
     if lacking:

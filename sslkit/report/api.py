@@ -18,6 +18,7 @@ from sslkit.engine.files import write_json
 from sslkit.engine.hooks import Watching
 from sslkit.engine.loop import Loop, summarise
 from sslkit.engine.run_folder import RunFolder
+from sslkit.errors import UserError, nearest
 from sslkit.evaluate.needs import check_evaluators
 from sslkit.parts.collectives import world_size
 from sslkit.parts.watcher import RunInfo
@@ -132,6 +133,18 @@ def _info(recipe: Recipe, folder: RunFolder, loop: Loop) -> RunInfo:
     )
 
 
+def _check_best(recipe: Recipe) -> None:
+    wanted = recipe.checkpoint.best_metric
+    if wanted is None:
+        return
+    owners = {f"{net}/{key}" for key, spec in recipe.evaluate.items() for net in spec.when.which}
+    if wanted.rpartition("/")[0] not in owners:
+        raise UserError(
+            f"checkpoint.best_metric: no evaluator of the recipe gives {wanted!r}; "
+            f"{nearest(wanted, [f'{owner}/...' for owner in owners])}"
+        )
+
+
 def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[Loop, Watching]:
     """Build every part, and look over what can be known before training."""
     images = training_images(recipe)
@@ -139,6 +152,7 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[L
     classes = len(images.classes) if images.classes is not None else None
     run = build_run(recipe, steps, classes, device)
     judges, data = evaluators(recipe), evaluation_data(recipe)
+    _check_best(recipe)
     check_evaluators(judges, run.student.backbone, data)
     watching = Watching(watchers(recipe) if is_first() else {})
     bad = BadImages(folder.path / "bad_images.csv" if is_first() else None)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from sslkit.report.console import console, say
+from sslkit.report.console import say, show
 
 _RAW = "raw_pixels_"
 _NETS = ("teacher", "student")
@@ -43,7 +43,7 @@ def show_results(folder: Path, summary: Mapping[str, Any]) -> None:
     """Print what a finished run found, what it means, and where it lies."""
     rows = headlines(summary)
     if rows:
-        console().print(_table(rows))
+        show(_table(rows))
     for line in meaning(rows):
         say(line)
     seconds, speed = summary["seconds"], summary["images_per_second"]

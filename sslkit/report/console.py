@@ -7,24 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
+import rich
+from rich.table import Table
 
 from sslkit.engine.distributed import is_first
 
 log = logging.getLogger("sslkit")
 
 
-def console() -> Console:
-    """Standard output; not wrapped where it is a file or a pipe."""
-    found = Console()
-    return found if found.is_terminal else Console(width=200)
-
-
 def say(text: str) -> None:
     """One line on the first rank's terminal and in the log."""
     log.info(text)
     if is_first():
-        console().print(text, highlight=False, markup=False)
+        # the console that a live progress bar uses too, so that the line stands above the bar
+        rich.get_console().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def show(table: Table) -> None:
+    """A table on the first rank's terminal, whole where standard output is a file or a pipe."""
+    if is_first():
+        console = rich.get_console()
+        console.print(table, width=None if console.is_terminal else 160, crop=console.is_terminal)
 
 
 @contextmanager

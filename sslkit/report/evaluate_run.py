@@ -19,7 +19,7 @@ from sslkit.plugins.manager import load_registry
 from sslkit.recipe.load import load_recipe
 from sslkit.recipe.model import Recipe
 from sslkit.recipe.overrides import Override
-from sslkit.report.console import console, say
+from sslkit.report.console import say, show
 from sslkit.report.evaluation import EVALUATION_BATCH
 from sslkit.report.load import Which, find_run, judged_data, restore_backbone
 
@@ -90,7 +90,7 @@ def _tell(folder: Path, result: EvaluationResult) -> None:
     for name, value in result.values.items():
         table.add_row(name, f"{value:.2f}")
     if result.values:
-        console().print(table)
+        show(table)
         (folder / "evaluations").mkdir(exist_ok=True)
         write_json(folder / "evaluations" / "results.json", dict(result.values))
     for artifact in result.artifacts:
