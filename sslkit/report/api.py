@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,7 @@ def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool) -> RunResult:
     """Train from a resolved recipe (see :func:`fit`)."""
     folder = RunFolder(out or Path("runs") / Path(recipe.source).stem)
     device = choose_device(recipe.train.device)
-    if recipe.train.threads:
-        torch.set_num_threads(recipe.train.threads)
-    with process_group(device):
+    with _threads(recipe.train.threads), process_group(device):
         if is_first():
             folder.open(recipe.resolved, fresh)
         barrier()
@@ -87,6 +86,17 @@ def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool) -> RunResult:
                 return _fit_in(recipe, folder, device)
         finally:
             folder.close()
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Torch with so many CPU threads for the length of a run; a caller's own choice comes back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device) -> RunResult:
