@@ -3,49 +3,44 @@
     python benchmarks/quickstart.py
     python benchmarks/quickstart.py --recipe quickstart_vit --seeds 0 1 2 --name quickstart_vit
 
-Each seed is one call of ``sslkit.fit`` in a process of its own. Writes docs/benchmarks/NAME.md and NAME.json.
+Each seed is one command ``sslkit fit``. Writes docs/benchmarks/NAME.md and NAME.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import json
 import shlex
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import page
 import torch
-import yaml
-
-import sslkit
 
 #: Numbers of the run itself, after the evaluations.
 COSTS = ("seconds", "wall_seconds", "images_per_second", "peak_memory_mb", "steps", "loss")
 
 
-def fit(recipe: str, seed: int, folder: Path, overrides: dict[str, Any]) -> dict[str, Any]:
-    """Train with one seed; the run's summary and the seconds of the whole call."""
+def fit(recipe: str, seed: int, out: Path, overrides: list[str]) -> dict[str, Any]:
+    """Train with one seed, as a user does; the run's summary and the seconds of the whole command."""
     began = time.perf_counter()
-    summary = dict(sslkit.fit(recipe, {**overrides, "seed": seed}, out=folder / f"seed{seed}").summary)
+    command = [sys.executable, "-m", "sslkit", "fit", "--recipe", recipe, "--out", str(out), "--seed", str(seed)]
+    subprocess.run([*command, *overrides], check=True)
+    summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     return {**summary, "wall_seconds": round(time.perf_counter() - began, 3)}
 
 
 def measure(args: argparse.Namespace) -> dict[int, dict[str, Any]]:
     """The summary of every seed, one after another."""
-    overrides = {key: yaml.safe_load(value) for key, value in (pair.split("=", 1) for pair in args.set)}
-    spawn = multiprocessing.get_context("spawn")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool,
-    ):
-        return {seed: pool.submit(fit, args.recipe, seed, Path(folder), overrides).result() for seed in args.seeds}
+    overrides = [f"--{pair}" for pair in args.set]
+    with tempfile.TemporaryDirectory() as folder:
+        return {seed: fit(args.recipe, seed, Path(folder) / f"seed{seed}", overrides) for seed in args.seeds}
 
 
 def spread(values: Sequence[float]) -> str:
@@ -82,8 +77,8 @@ def body(summaries: dict[int, dict[str, Any]]) -> list[str]:
     first = next(iter(summaries.values()))
     costs = [row(key, key, summaries) for key in COSTS if isinstance(first.get(key), int | float)]
     return [
-        "Accuracies in percent. `seconds` are the training loop's; `wall_seconds` are the whole call's, with imports "
-        "of the parts and both evaluations. All other numbers are in the JSON file beside this page.",
+        "Accuracies in percent. `seconds` are the training loop's; `wall_seconds` are the whole command's, with "
+        "imports and both evaluations. All other numbers are in the JSON file beside this page.",
         "",
         *page.table(head, evaluations(summaries)),
         *page.table(head, costs),
