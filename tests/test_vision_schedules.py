@@ -67,12 +67,21 @@ def test_constant_is_the_same_everywhere():
     assert set(values(Constant(0.25), 3, 2)) == {0.25}
 
 
-def test_scaling_multiplies_the_start_and_leaves_the_end():
+def test_scaling_multiplies_the_peak_and_leaves_the_lower_end():
     at = [Position(step, 20, 5) for step in range(20)]
     scaled = Cosine(0.5, 0.125, 1.0).scaled(4)
     assert [scaled(p) for p in at] == [Cosine(2.0, 0.125, 1.0)(p) for p in at]
     assert [Linear(0.5, 0.25).scaled(2)(p) for p in at] == [Linear(1.0, 0.25)(p) for p in at]
     assert Constant(3.0).scaled(0.5)(at[0]) == 1.5
+    # a rate that rises has its peak at the end; a smaller batch may push the peak below the other end
+    assert [Linear(0.0, 0.1, 2.0).scaled(2)(p) for p in at] == [Linear(0.0, 0.2, 2.0)(p) for p in at]
+    assert [Cosine(0.25, 0.5).scaled(4)(p) for p in at] == [Cosine(0.25, 2.0)(p) for p in at]
+    assert [Linear(0.5, 0.25).scaled(0.25)(p) for p in at] == [Linear(0.125, 0.25)(p) for p in at]
+
+
+@pytest.mark.parametrize("make", [Linear, Cosine])
+def test_scaling_keeps_a_constant_constant(make):
+    assert set(values(make(0.5, 0.5).scaled(3), 3, 4)) == {1.5}
 
 
 @pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf])

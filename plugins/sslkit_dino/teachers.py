@@ -5,6 +5,8 @@ They move parameters and leave buffers alone, and remember nothing but the teach
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -45,11 +47,25 @@ class FrozenEpoch(TeacherRule):
         if every < 1:
             raise UserError(f"every is {every}: a teacher stays for 1 epoch or more")
         self.every = every
+        self._since = 0
 
     def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:
-        """Copy the student after the last step of every ``every``-th epoch."""
-        if at.ends_epoch and (at.epoch + 1) % self.every == 0:
+        """Copy the student after the last step of every ``every``-th epoch.
+
+        Where that step was not made (fp16's loss scaling backed off), after the next one that is.
+        """
+        period = (at.step + 1) // at.steps_per_epoch // self.every
+        if period > self._since:
+            self._since = period
             _copy(teacher, student)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Since which period of ``every`` epochs the teacher stands."""
+        return {"since": self._since}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self._since = int(state["since"])
 
 
 class StudentCopy(TeacherRule):

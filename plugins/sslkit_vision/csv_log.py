@@ -29,7 +29,7 @@ class CsvLog(Watcher):
     def fit_start(self, run: RunInfo) -> None:
         """Start the file, or cut it back to the step that the run resumes from."""
         self._file = run.folder / "metrics.csv"
-        kept = _rows_until(self._file, run.start_step)
+        kept = _rows_until(self._file, run.start_step, run.pending)
         _replace(self._file, _HEADER + "".join(kept))
 
     @sslkit.hookimpl
@@ -46,14 +46,23 @@ class CsvLog(Watcher):
             os.fsync(file.fileno())
 
 
-def _rows_until(file: Path, step: int) -> list[str]:
-    """The complete lines of an earlier process up to a step; none for a run that starts at 0 and logs all again."""
+def _rows_until(file: Path, step: int, pending: bool) -> list[str]:
+    """The complete lines of an earlier process up to a step; none for a run that starts at 0 and logs all again.
+
+    With ``pending`` the evaluation of that step will be logged again too.
+    """
     if step == 0 or not file.is_file():
         return []
     with file.open(encoding="utf-8", newline="") as lines:
         next(lines, None)
         # a process that was killed while writing leaves a line without an end
-        return [line for line in lines if line.endswith("\n") and int(line.partition(",")[0]) <= step]
+        return [line for line in lines if line.endswith("\n") and _stays(line, step, pending)]
+
+
+def _stays(line: str, step: int, pending: bool) -> bool:
+    at, epoch, name, value = next(csv.reader([line]))
+    again = pending and int(at) == step and Row(int(at), float(epoch), name, float(value)).of_evaluation()
+    return int(at) <= step and not again
 
 
 def _replace(file: Path, text: str) -> None:

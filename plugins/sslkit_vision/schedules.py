@@ -37,8 +37,9 @@ class Cosine(Schedule):
     again and never quite reaches ``end``. A run shorter than its warm-up only warms up.
 
     Args:
-        start: the value at the peak; the batch size scales it where the schedule is a learning rate.
-        end: the value that it tends to; never scaled.
+        start: the value after the warm-up. Where the schedule is a learning rate, the batch size scales the larger
+            of ``start`` and ``end`` (both, if they are equal), and the smaller one stays as it is written.
+        end: the value that it tends to; as the reference's ``min_lr`` not scaled, unless it is the larger one.
         warmup_epochs: length of the warm-up in epochs; 0: none.
     """
 
@@ -55,8 +56,8 @@ class Cosine(Schedule):
         return self.end + 0.5 * (self.start - self.end) * (1 + math.cos(math.pi * through))
 
     def scaled(self, factor: float) -> Cosine:
-        """The same schedule with its peak ``start`` multiplied; ``end`` stays."""
-        return Cosine(self.start * factor, self.end, self.warmup_epochs)
+        """The same schedule with its peak multiplied: the larger of ``start`` and ``end``."""
+        return Cosine(*_scale_peak(self.start, self.end, factor), self.warmup_epochs)
 
 
 class Linear(Schedule):
@@ -65,8 +66,9 @@ class Linear(Schedule):
     Step t of the first n has ``linspace(start, end, n)[t]``: both ends are reached.
 
     Args:
-        start: the value at the first step; the batch size scales it where the schedule is a learning rate.
-        end: the value at the last step of the line, and after it; never scaled.
+        start: the value at the first step. Where the schedule is a learning rate, the batch size scales the larger
+            of ``start`` and ``end`` (both, if they are equal), and the smaller one stays as it is written.
+        end: the value at the last step of the line, and after it.
         epochs: length of the line in epochs; null: the whole run.
     """
 
@@ -80,8 +82,14 @@ class Linear(Schedule):
         return _linspace(self.start, self.end, steps, at.step) if at.step < steps else float(self.end)
 
     def scaled(self, factor: float) -> Linear:
-        """The same schedule with ``start`` multiplied; ``end`` stays."""
-        return Linear(self.start * factor, self.end, self.epochs)
+        """The same schedule with its peak multiplied: the larger of ``start`` and ``end``."""
+        return Linear(*_scale_peak(self.start, self.end, factor), self.epochs)
+
+
+def _scale_peak(start: float, end: float, factor: float) -> tuple[float, float]:
+    """Both values, with the larger one multiplied: both if they are equal, for a constant has no lower end."""
+    peak = max(start, end)
+    return start * factor if start == peak else start, end * factor if end == peak else end
 
 
 def _linspace(start: float, end: float, count: int, index: int) -> float:

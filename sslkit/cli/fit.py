@@ -38,14 +38,15 @@ def run(argv: Sequence[str]) -> int:
     from sslkit.recipe.dump import to_yaml
     from sslkit.recipe.load import load_recipe
 
-    recipe = load_recipe(args.recipe, overrides, load_registry(tuple(args.plugin)))
+    registry = load_registry(tuple(args.plugin))
+    recipe = load_recipe(args.recipe, overrides, registry)
     if os.environ.get("RANK", "0") == "0":  # under torchrun, the first process speaks for all
-        for note in recipe.notes:
+        for note in [*recipe.notes, *registry.complaints()]:
             print(f"note: {note}", file=sys.stderr)
     if args.print_config:
         print(to_yaml(recipe.resolved), end="")
         return 0
-    from sslkit.report.api import fit_recipe
+    from sslkit.report.training import fit_recipe
 
     fit_recipe(recipe, args.out, args.fresh)
     return 0

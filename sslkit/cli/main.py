@@ -87,5 +87,6 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _tell(error: object, code: int) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":  # under torchrun, the first process speaks for all
+        print(f"error: {error}", file=sys.stderr)
     return code

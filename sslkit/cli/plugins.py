@@ -47,8 +47,8 @@ def _list(registry: Registry, words: list[str]) -> None:
             print(f"  {part.name:20} {part.plugin:20} {part.distribution:16} {first_line(part)}".rstrip())
         if not parts:
             print("  (none)")
-    for plugin, why in registry.broken.items():
-        print(f"broken plugin {plugin!r}, its parts are missing: {why}", file=sys.stderr)
+    for complaint in registry.complaints():
+        print(complaint, file=sys.stderr)
 
 
 def _kind(word: str) -> str:

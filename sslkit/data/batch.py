@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sslkit.data.reading import BadImage
+from sslkit.errors import RunError
 from sslkit.parts.views import ViewSpec
 
 
@@ -21,12 +22,14 @@ class Sample:
         index: which image it is (the replacement's, where the wanted one could not be read).
         label: its label, or None.
         bad: images that could not be read on the way.
+        enlarged: whether the image's short side is smaller than the largest view.
     """
 
     views: tuple[Tensor, ...]
     index: int
     label: int | None
     bad: tuple[BadImage, ...] = ()
+    enlarged: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,15 @@ class Batch:
         indices: ``[B]`` int64.
         labels: ``[B]`` int64 or None.
         bad: images that could not be read and were replaced.
+        enlarged: how many images have a short side smaller than the largest view. Like ``bad`` it is told of the
+            whole batch, not of micro-batches.
     """
 
     pixels: Mapping[int, Tensor]
     indices: Tensor
     labels: Tensor | None
     bad: tuple[BadImage, ...] = ()
+    enlarged: int = 0
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -85,6 +91,11 @@ class Collate:
     specs: tuple[ViewSpec, ...]
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
+        """The batch of these samples; without pixels if for one of them no image could be read.
+
+        Raises:
+            RunError: if some of the images have a label and others have none.
+        """
         bad = tuple(image for sample in samples for image in sample.bad)
         indices = torch.tensor([sample.index for sample in samples])
         if any(not sample.views for sample in samples):
@@ -93,5 +104,17 @@ class Collate:
         for size in dict.fromkeys(spec.size for spec in self.specs):
             rows = [row for row, spec in enumerate(self.specs) if spec.size == size]
             pixels[size] = torch.stack([torch.stack([sample.views[row] for sample in samples]) for row in rows])
-        labels = [sample.label for sample in samples if sample.label is not None]
-        return Batch(pixels, indices, torch.tensor(labels) if len(labels) == len(samples) else None, bad)
+        return Batch(pixels, indices, _labels(samples), bad, sum(sample.enlarged for sample in samples))
+
+
+def _labels(samples: Sequence[Sample]) -> Tensor | None:
+    labels = [sample.label for sample in samples if sample.label is not None]
+    if not labels:
+        return None
+    if len(labels) < len(samples):
+        without = next(sample.index for sample in samples if sample.label is None)
+        raise RunError(
+            f"the data set gives no label for image {without}, but has labels for others of the same batch; "
+            "its label(index) must give a label for every image, or None for every image"
+        )
+    return torch.tensor(labels)

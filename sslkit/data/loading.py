@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -48,10 +49,17 @@ class AugmentedImages(TorchDataset[Sample]):
                 continue
             views = []
             for row, view in enumerate(self.augmenter.views):
-                draws = self.augmenter.draw(view, *image.size, generator("view", self.seed, epoch, index, row))
+                draws = self.augmenter.draw(view, *image.size, self._generator(epoch, wanted, attempt, row))
                 views.append(self.augmenter.render(image, view, draws))
-            return Sample(tuple(views), index, self.images.label(index), tuple(bad))
+            enlarged = min(image.size) < max(view.size for view in self.augmenter.views)
+            return Sample(tuple(views), index, self.images.label(index), tuple(bad), enlarged)
         return Sample((), wanted, None, tuple(bad))
+
+    def _generator(self, epoch: int, wanted: int, attempt: int, row: int) -> np.random.Generator:
+        if attempt == 0:
+            return generator("view", self.seed, epoch, wanted, row)
+        # a replacement's own views may be in the same batch: keyed by its own index, they would be there twice
+        return generator("replacement view", self.seed, epoch, wanted, attempt, row)
 
 
 def permutation(seed: int, epoch: int, length: int) -> np.ndarray:
@@ -92,8 +100,13 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
 
 
 def default_workers() -> int:
-    """One less than the cores that this process may use, at most 8."""
-    return min(8, len(os.sched_getaffinity(0)) - 1)
+    """One less than this process's share of the cores, at most 8.
+
+    The cores are those that the process may use, shared out among the ranks that torchrun started on this machine
+    (its variable LOCAL_WORLD_SIZE).
+    """
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(0, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
 
 
 def ignore_interrupts(_worker: int) -> None:

@@ -6,7 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sslkit.errors import UserError
 from sslkit.parts.collectives import sum_with_gradient, world_size
+
+_PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class CrossRankBatchNorm(_BatchNorm):
@@ -29,8 +32,10 @@ class CrossRankBatchNorm(_BatchNorm):
         var = sum_with_gradient(centered.square().sum(axes)) / count
         self._track(mean.detach(), var.detach(), count)
         x = centered * torch.rsqrt(var + self.eps).view(shape)
-        if self.affine:
-            x = x * self.weight.view(shape) + self.bias.view(shape)
+        if self.weight is not None:
+            x = x * self.weight.view(shape)
+        if self.bias is not None:
+            x = x + self.bias.view(shape)
         return x.to(input.dtype)
 
     @torch.no_grad()
@@ -46,24 +51,36 @@ class CrossRankBatchNorm(_BatchNorm):
 def synchronise(net: nn.Module, device: torch.device) -> nn.Module:
     """The same net with every BatchNorm over all ranks; unchanged on one rank.
 
-    Names of parameters and buffers stay, so checkpoints fit either way.
+    Raises:
+        UserError: if the net has a BatchNorm that cannot be replaced.
     """
-    if world_size() == 1:
-        return net
-    if device.type == "cuda":
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
-        return converted
-    return _convert(net)
+    return net if world_size() == 1 else convert(net, device)
 
 
-def _convert(module: nn.Module) -> nn.Module:
+def convert(net: nn.Module, device: torch.device) -> nn.Module:
+    """The same net with every BatchNorm replaced by one over all ranks, for a device.
+
+    Names of parameters and buffers stay, so checkpoints fit either way.
+
+    Raises:
+        UserError: if the net has a BatchNorm of another class than torch's own, which may do more than normalise
+            (an activation, say): replaced, it would silently lose that; kept, ranks would drift apart.
+    """
+    return _convert(net, nn.SyncBatchNorm if device.type == "cuda" else CrossRankBatchNorm, "")
+
+
+def _convert(module: nn.Module, target: type[nn.SyncBatchNorm | CrossRankBatchNorm], path: str) -> nn.Module:
     for name, child in module.named_children():
-        module.add_module(name, _convert(child))
-    if not isinstance(module, _BatchNorm) or isinstance(module, CrossRankBatchNorm):
+        module.add_module(name, _convert(child, target, f"{path}.{name}" if path else name))
+    if not isinstance(module, _BatchNorm) or type(module) is target:
         return module
-    new = CrossRankBatchNorm(
-        module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
-    )
+    if type(module) not in _PLAIN:
+        raise UserError(
+            f"{path or 'the net'} is a {type(module).__name__} of {type(module).__module__}, a BatchNorm that may do "
+            "more than normalise and so cannot be made to work over several processes; train on one process, or "
+            "choose a backbone or head with torch's own BatchNorm or with none"
+        )
+    new = target(module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats)
     # the very tensors: their type, device and requires_grad stay
     new._parameters, new._buffers = module._parameters, module._buffers
     return new.train(module.training)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,7 +18,7 @@ from sslkit.engine.network import Network, teacher_mode
 from sslkit.engine.param_groups import Rates, parameter_groups
 from sslkit.engine.precision import Precision
 from sslkit.engine.run import Run
-from sslkit.errors import UserError
+from sslkit.errors import UserError, nearest
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.clip import Clip
@@ -32,6 +33,8 @@ from sslkit.parts.randomness import isolated
 from sslkit.parts.teacher import TeacherRule
 from sslkit.parts.watcher import Watcher
 from sslkit.recipe.model import PartSpec, Recipe
+
+log = logging.getLogger("sslkit")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ def construct(spec: PartSpec, context: Mapping[str, Any] | None = None) -> Any:
     """
     wanted = inspect.signature(spec.target).parameters
     given = {key: value for key, value in (context or {}).items() if key in wanted}
-    missing = [key for key in KINDS[spec.kind].context if key in wanted and given.get(key) is None]
+    required = [key for key in wanted if wanted[key].default is inspect.Parameter.empty]
+    missing = [key for key in required if key in KINDS[spec.kind].context and given.get(key) is None]
     if missing:
         raise UserError(f"{spec.where}: the {spec.kind} {spec.name!r} needs {_REASONS.get(missing[0], missing[0])}")
     options = {key: construct(value) if isinstance(value, PartSpec) else value for key, value in spec.options.items()}
@@ -58,6 +62,10 @@ def construct(spec: PartSpec, context: Mapping[str, Any] | None = None) -> Any:
         return spec.target(**options, **given)
     except UserError as error:
         raise UserError(f"{spec.where}: {error}") from error
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{spec.where}: the {spec.kind} {spec.name!r} refuses its options: {type(error).__name__}: {error}"
+        ) from error
 
 
 _REASONS = {
@@ -196,21 +204,53 @@ def _build_losses(
     for key, spec in recipe.losses.items():
         with isolated("init", recipe.seed, f"losses.{key}"):
             losses[key] = cast(Loss, construct(spec.part, context)).to(device)
-        _check_needs(spec.part, losses[key].needs, student, teacher)
-        if "labels" in losses[key].needs and classes is None:
-            raise UserError(f"{spec.part.where}: the loss {spec.part.name!r} needs labels, and the data set has none")
+        _check_needs(spec.part, losses[key].needs, student, teacher, classes)
+    _check_read(recipe, student, losses)
+    _tell_statistics(recipe, student, losses)
     return losses
 
 
-def _check_needs(spec: PartSpec, needs: frozenset[str], student: Network, teacher: torch.nn.Module | None) -> None:
-    there = {"projections": student.head, "predictions": student.predictor, "teacher": teacher}
-    sections = {"projections": "head", "predictions": "predictor", "teacher": "teacher"}
-    for need in sorted(needs & there.keys()):
-        if there[need] is None:
-            raise UserError(
-                f"{spec.where}: the loss {spec.name!r} needs {need}, but the recipe has no section {sections[need]}; "
-                f"add {sections[need]}: {{name: ...}}"
-            )
+def _check_needs(
+    spec: PartSpec, needs: frozenset[str], student: Network, teacher: torch.nn.Module | None, classes: int | None
+) -> None:
+    """Whether what a loss reads is there."""
+    there = {
+        "features": (True, ""),
+        "projections": (student.head is not None, "the recipe has no head: add head: {name: ...}"),
+        "predictions": (student.predictor is not None, "the recipe has no predictor: add predictor: {name: ...}"),
+        "teacher": (teacher is not None, "the recipe has no teacher: add teacher: {name: ...}"),
+        "labels": (classes is not None, "the data set has none"),
+    }
+    for need in sorted(needs):
+        if need not in there:
+            raise UserError(f"the loss {spec.name!r} needs {need!r}, which does not exist; {nearest(need, there)}")
+        present, otherwise = there[need]
+        if not present:
+            raise UserError(f"{spec.where}: the loss {spec.name!r} needs {need}, and {otherwise}")
+
+
+def _check_read(recipe: Recipe, student: Network, losses: Mapping[str, Loss]) -> None:
+    """A head that no loss reads would get no gradient, silently on one rank and as a crash on several."""
+    read = frozenset().union(*(loss.needs for loss in losses.values()))
+    for slot, part, readers in (
+        (recipe.predictor, student.predictor, {"predictions"}),
+        (recipe.head, student.head, {"projections", "predictions"}),
+    ):
+        if slot is not None and part is not None and not read & readers:
+            raise UserError(f"{slot.where}: no loss reads the outputs of {slot.name!r}; leave it out, or add a loss")
+
+
+def _tell_statistics(recipe: Recipe, student: Network, losses: Mapping[str, Loss]) -> None:
+    if recipe.train.micro_batches == 1:
+        return
+    named = [key for key, loss in losses.items() if loss.batch_statistics]
+    if any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in student.modules()):
+        named.append("BatchNorm")
+    if named:
+        log.warning(
+            "train.micro_batches %d is not the big batch for what looks at the whole batch: %s",
+            recipe.train.micro_batches, ", ".join(named),
+        )  # fmt: skip
 
 
 def _check_sizes(recipe: Recipe, augmenter: Augmenter, backbone: Backbone) -> None:

@@ -25,6 +25,7 @@ from sslkit.errors import RunError
 
 log = logging.getLogger("sslkit")
 _NAME = re.compile(r"step-(\d+)")
+_REPLACED = ".replaced"
 _FILES = ("weights.safetensors", "optimizer.pt", "state.json")
 
 
@@ -70,20 +71,20 @@ class CheckpointStore:
         Raises:
             RunError: if it cannot be written; the older checkpoints are untouched then.
         """
-        final = self.folder / f"step-{state['step']:08d}"
+        final = self._path(state["step"])
         beside = self.folder / f".{final.name}.{os.getpid()}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir()
             _write(beside, modules, optimizer, state)
-            retired = self.folder / f".{final.name}.replaced"
+            retired = self.folder / f".{final.name}{_REPLACED}"
             if final.exists():
                 final.rename(retired)
             beside.rename(final)
             sync(self.folder)
             shutil.rmtree(retired, ignore_errors=True)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:  # a full disk is a RuntimeError in torch.save
             shutil.rmtree(beside, ignore_errors=True)
             usage = shutil.disk_usage(self.folder if self.folder.is_dir() else self.folder.parent)
             raise RunError(
@@ -94,26 +95,38 @@ class CheckpointStore:
         return final
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that verifies; damaged ones are named and kept aside."""
+        """The newest checkpoint that verifies; nothing is changed, so that readers may look beside a live run."""
         for path in reversed(self._published()):
-            problem = _problem(path)
-            if problem is None:
-                return _read(path)
-            aside = path.with_name(f"damaged-{path.name}")
-            shutil.rmtree(aside, ignore_errors=True)
-            path.rename(aside)
-            log.warning("checkpoint %s is damaged (%s): kept aside as %s", path, problem, aside.name)
+            if _problem(path) is None:
+                try:
+                    return _read(path)
+                except FileNotFoundError:
+                    continue  # a live run has just retired it
         return None
 
     def load(self, step: int) -> Checkpoint | None:
         """The checkpoint of a step; None if there is none or it does not verify."""
-        path = self.folder / f"step-{step:08d}"
+        path = self._path(step)
         return _read(path) if path.is_dir() and _problem(path) is None else None
 
-    def remove_unfinished(self) -> None:
-        """Remove what a killed process left half-written."""
+    def repair(self) -> None:
+        """Clean up after a killed process: finish or undo its save, and keep damaged checkpoints aside, by name."""
+        for replaced in self.folder.glob(f".step-*{_REPLACED}"):
+            whole = replaced.with_name(replaced.name.removeprefix(".").removesuffix(_REPLACED))
+            if not whole.exists():
+                replaced.rename(whole)
         for path in self.folder.glob(".step-*"):
             shutil.rmtree(path, ignore_errors=True)
+        for path in self._published():
+            problem = _problem(path)
+            if problem is not None:
+                aside = path.with_name(f"damaged-{path.name}")
+                shutil.rmtree(aside, ignore_errors=True)
+                path.rename(aside)
+                log.warning("checkpoint %s is damaged (%s): kept aside as %s", path, problem, aside.name)
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
 
     def _published(self) -> list[Path]:
         if not self.folder.is_dir():
@@ -122,7 +135,7 @@ class CheckpointStore:
 
     def _retire(self, best: int | None) -> None:
         for path in self._published()[: -self.keep]:
-            if best is None or path.name != f"step-{best:08d}":
+            if best is None or path != self._path(best):
                 shutil.rmtree(path)
 
 

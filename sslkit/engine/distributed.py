@@ -81,10 +81,22 @@ def barrier() -> None:
         dist.barrier()
 
 
-def all_agree(mine: bool, device: torch.device) -> bool:
-    """Whether every rank says yes (one small reduction and a host sync)."""
-    if world_size() == 1:
-        return mine
-    flag = torch.tensor(float(mine), device=device)
-    dist.all_reduce(flag, op=dist.ReduceOp.MIN)
-    return bool(flag.item())
+@contextmanager
+def first_decides() -> Iterator[None]:
+    """A block in which the first rank may meet a user's mistake alone: every rank then raises it.
+
+    Raises:
+        UserError: the first rank's, on all ranks.
+    """
+    mistake: UserError | None = None
+    try:
+        yield
+    except UserError as error:
+        mistake = error
+    told = [str(mistake) if mistake else None]
+    if world_size() > 1:
+        dist.broadcast_object_list(told, src=0)
+    if mistake is not None:
+        raise mistake
+    if told[0] is not None:
+        raise UserError(told[0])

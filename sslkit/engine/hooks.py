@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 import pluggy
 
-from sslkit.errors import RunError, UserError, nearest
+from sslkit.engine.blame import blame
+from sslkit.errors import UserError, nearest
 from sslkit.parts.watcher import Watcher
 from sslkit.plugins.hookspecs import ActingHooks, WatchingHooks
 
@@ -29,7 +31,16 @@ def _manager(specs: type, parts: Mapping[str, object], what: str) -> pluggy.Plug
             manager.register(part, name=label)
         except pluggy.PluginValidationError as error:
             raise UserError(f"{label}: {error}") from error
+        _refuse_order(manager, part, label)
     return manager
+
+
+def _refuse_order(manager: pluggy.PluginManager, part: object, label: str) -> None:
+    """Hooks fire in the order of the parts: flags of pluggy that would have no effect are refused."""
+    for caller in manager.get_hookcallers(part) or []:
+        for impl in caller.get_hookimpls():
+            if impl.plugin is part and (impl.tryfirst or impl.trylast or impl.wrapper or impl.hookwrapper):
+                raise UserError(f"{label}: leave tryfirst, trylast or wrapper out of its hook {caller.name}")
 
 
 class Acting:
@@ -51,14 +62,9 @@ class Acting:
         Raises:
             RunError: naming part and hook, if one of them raises.
         """
-        for impl in self._manager.hook.__dict__[hook].get_hookimpls():
-            try:
+        for impl in list(self._manager.hook.__dict__[hook].get_hookimpls()):
+            with blame(impl.plugin_name, f"in its hook {hook} at step {arguments['at'].step}"):
                 impl.function(*[arguments[name] for name in impl.argnames])
-            except Exception as error:
-                at = arguments["at"]
-                raise RunError(
-                    f"{impl.plugin_name} failed in its hook {hook} at step {at.step}: {type(error).__name__}: {error}"
-                ) from error
 
 
 class Watching:
@@ -81,19 +87,28 @@ class Watching:
             try:
                 impl.function(*[arguments[name] for name in impl.argnames])
             except Exception as error:  # noqa: BLE001 - whatever a watcher raises, the training goes on
-                self._manager.unregister(impl.plugin)
-                del self._watchers[impl.plugin_name]
-                log.warning(
-                    "watcher %r failed in %s and is switched off: %s: %s",
-                    impl.plugin_name, hook, type(error).__name__, error,
-                )  # fmt: skip
+                self._switch_off(impl.plugin_name, hook, error)
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """What the watchers that are still on remember, by id."""
-        return {name: watcher.state_dict() for name, watcher in self._watchers.items()}
+        states = {}
+        for name, watcher in list(self._watchers.items()):
+            try:
+                # what JSON cannot hold must not take a checkpoint down
+                states[name] = json.loads(json.dumps(watcher.state_dict()))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._switch_off(name, "state_dict", error)
+        return states
 
     def load_state_dict(self, state: Mapping[str, dict[str, Any]]) -> None:
         """Give each watcher its state back; watchers that are new start anew."""
-        for name, watcher in self._watchers.items():
-            if state.get(name):
-                watcher.load_state_dict(state[name])
+        for name, watcher in list(self._watchers.items()):
+            try:
+                if state.get(name):
+                    watcher.load_state_dict(state[name])
+            except Exception as error:  # noqa: BLE001 - as above
+                self._switch_off(name, "load_state_dict", error)
+
+    def _switch_off(self, name: str, where: str, error: Exception) -> None:
+        self._manager.unregister(self._watchers.pop(name))
+        log.warning("watcher %r failed in %s and is switched off: %s: %s", name, where, type(error).__name__, error)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import resource
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
-
-import torch
+from typing import Protocol, cast
 
 from sslkit.data.batch import Batch
 from sslkit.data.loading import MAX_REPLACEMENTS, AugmentedImages, StepSampler, default_workers, make_loader
@@ -19,6 +14,7 @@ from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import Length
 from sslkit.engine.checkpoint import CheckpointStore, restore
 from sslkit.engine.distributed import barrier, is_first
+from sslkit.engine.fingerprint import fingerprint
 from sslkit.engine.hooks import Watching
 from sslkit.engine.metrics import Recorder
 from sslkit.engine.network import Network
@@ -33,10 +29,18 @@ from sslkit.parts.position import Position
 from sslkit.parts.watcher import Row
 from sslkit.recipe.settings import Checkpointing, Train
 
-log = logging.getLogger("sslkit")
+#: What torch's loader says when a worker is gone or silent.
+_LOADER_WORDS = ("exited unexpectedly", "DataLoader timed out", "is killed by signal")
 
-#: Evaluates nets (by name) when ``step`` steps are done of a run; gives values by ``net/evaluator/metric``.
-Evaluate = Callable[[Mapping[str, Backbone], int], Mapping[str, float]]
+
+class Evaluation(Protocol):
+    """Judges the nets of a run."""
+
+    def due(self, step: int) -> bool:
+        """Whether anything runs when ``step`` steps are done."""
+
+    def __call__(self, nets: Mapping[str, Backbone], step: int) -> Mapping[str, float]:
+        """Values by ``net/evaluator/metric``; nets by name."""
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Standing:
 
     Attributes:
         step: optimizer steps done.
+        data: the fingerprint of the images that the run is trained on.
         seconds: spent training, over all processes that continued the run.
         evaluations: values by the step at which they were taken.
         last_loss: of the last step that was read back.
@@ -53,6 +58,7 @@ class Standing:
     """
 
     step: int = 0
+    data: str = ""
     seconds: float = 0.0
     evaluations: dict[str, dict[str, float]] = field(default_factory=dict)
     last_loss: float | None = None
@@ -84,28 +90,35 @@ class Loop:
         checkpoint: Checkpointing,
         store: CheckpointStore,
         watching: Watching,
-        evaluate: Evaluate,
+        evaluate: Evaluation,
         bad: BadImages,
     ) -> None:
         self.run, self.images, self.steps = run, images, steps
         self.train, self.checkpoint = train, checkpoint
         self.store, self.watching, self.evaluate, self.bad = store, watching, evaluate, bad
-        self.standing = Standing()
+        self.standing = Standing(data=fingerprint(images))
         self.recorder = Recorder(steps.steps_per_epoch, train.batch_size)
         self._saved_at = time.monotonic()
 
     def resume(self) -> bool:
-        """Take up the newest whole checkpoint; whether there was one."""
-        found = None
+        """Take up the newest whole checkpoint; whether there was one.
+
+        Raises:
+            UserError: if the data is not what the run began with.
+        """
         if is_first():
-            self.store.remove_unfinished()
-            found = self.store.newest()
+            self.store.repair()
         # the first rank puts damaged checkpoints aside before the others look
         barrier()
-        found = found if is_first() else self.store.newest()
+        found = self.store.newest()
         if found is None:
             return False
         state = dict(found.state)
+        if state["data"] != self.standing.data:
+            raise UserError(
+                f"the run began with other images ({state['data']}, now {self.standing.data}: number, and digest of "
+                "names): bring them back, or start anew with --fresh or another --out"
+            )
         self.watching.load_state_dict(state.pop("watchers"))
         best = state.pop("best")
         self.standing = Standing(**state, best=tuple(best) if best else None)
@@ -125,13 +138,14 @@ class Loop:
             RunError: if the run cannot go on.
         """
         with StopSignals() as signals:
-            if self.standing.step == 0 and not self.standing.evaluations:
+            if self.pending():
                 self._evaluate()
             self._steps(signals)
-            if self.standing.step == self.steps.total and str(self.standing.step) not in self.standing.evaluations:
-                self._evaluate()
-                self._save()
         return self.standing
+
+    def pending(self) -> bool:
+        """Whether the evaluation of the step where the run stands is due and not done."""
+        return str(self.standing.step) not in self.standing.evaluations and self.evaluate.due(self.standing.step)
 
     def _steps(self, signals: StopSignals) -> None:
         stop = min(self.steps.total, self.train.max_steps or self.steps.total)
@@ -155,7 +169,7 @@ class Loop:
                 self._after_step(signals, stop)
                 asked = began = time.perf_counter()
         except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+            if not any(words in str(error) for words in _LOADER_WORDS):
                 raise
             raise RunError(f"a loader process died or hung at step {self.standing.step}: {error}") from error
 
@@ -173,13 +187,14 @@ class Loop:
         ends_epoch = step % self.steps.steps_per_epoch == 0
         if step % self.train.log_every == 0 or ends_epoch or step == stop:
             self._flush()
-        improved = False
         if ends_epoch:
             self.watching.call("epoch_end", at=Position(step - 1, self.steps.total, self.steps.steps_per_epoch))
-            if step < self.steps.total:
-                improved = self._evaluate()
-        if improved or guard.stop_agreed or guard.save_agreed or step == stop or self._due(step, ends_epoch):
+        evaluates = ends_epoch and self.evaluate.due(step)
+        # an evaluation may take long or fail: what was trained is saved before it
+        if evaluates or guard.stop_agreed or guard.save_agreed or step == stop or self._due(step, ends_epoch):
             self._save()
+        if evaluates and not guard.stop_agreed:
+            self._evaluate()
         if guard.stop_agreed and step < self.steps.total:
             number = signals.received
             raise Stopped(f"stopped and saved at step {step} of {self.steps.total}", int(number) if number else 15)
@@ -205,42 +220,41 @@ class Loop:
 
     def _flush(self) -> None:
         rows = self.recorder.flush()
+        self.bad.flush()
         for row in rows:
             if row.name == "loss":
                 self.standing.last_loss = row.value
         if rows:
             self.watching.call("rows_logged", rows=rows)
 
-    def _evaluate(self) -> bool:
-        """Evaluate what is due; whether the best checkpoint's metric improved."""
+    def _evaluate(self) -> None:
+        """Evaluate what is due, and save the result with the step that it is of."""
         step = self.standing.step
         nets = {"student": self.run.student.backbone}
         if self.run.teacher is not None:
             nets["teacher"] = cast(Network, self.run.teacher).backbone
         values = dict(self.evaluate(nets, step))
-        if not values:
-            return False
         self.standing.evaluations[str(step)] = values
         epoch = step / self.steps.steps_per_epoch
         self.watching.call("rows_logged", rows=[Row(step, epoch, name, value) for name, value in values.items()])
         self.watching.call("evaluation_end", step=step, values=values)
+        self._note_best(values)
+        if step:
+            self._save()
         self.recorder.restart_clock()
-        return self._improves(values)
 
-    def _improves(self, values: Mapping[str, float]) -> bool:
+    def _note_best(self, values: Mapping[str, float]) -> None:
         wanted = self.checkpoint.best_metric
         if wanted is None:
-            return False
+            return
         owner = wanted.rpartition("/")[0] + "/"
         if wanted not in values and any(name.startswith(owner) for name in values):
             raise UserError(f"checkpoint.best_metric: no evaluation gives {wanted!r}; {nearest(wanted, values)}")
         if self.standing.step == 0 or wanted not in values:
-            return False
+            return
         sign = 1 if self.checkpoint.best_mode == "max" else -1
-        if self.standing.best is not None and sign * values[wanted] <= sign * self.standing.best[1]:
-            return False
-        self.standing.best = (self.standing.step, values[wanted])
-        return True
+        if self.standing.best is None or sign * values[wanted] > sign * self.standing.best[1]:
+            self.standing.best = (self.standing.step, values[wanted])
 
     def _save(self) -> None:
         self._flush()
@@ -256,28 +270,3 @@ class Loop:
         best = self.standing.best[0] if self.standing.best else None
         self.store.save(self.run.modules(), optimizer, state, best)
         self.recorder.restart_clock()
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """The most memory that this process has held, on the device or, on a CPU, resident."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def summarise(standing: Standing, steps: Length, train: Train, device: torch.device) -> dict[str, Any]:
-    """The flat summary of a finished run: metrics in percent, ``start/...`` for those before training."""
-    start = {f"start/{name}": value for name, value in standing.evaluations.get("0", {}).items()}
-    trained = standing.step * train.batch_size
-    return {
-        **standing.evaluations.get(str(steps.total), {}),
-        **start,
-        "loss": standing.last_loss,
-        "steps": standing.step,
-        "epochs": train.epochs,
-        "seconds": round(standing.seconds, 3),
-        "images_per_second": round(trained / standing.seconds, 3) if standing.seconds else None,
-        "peak_memory_mb": round(peak_memory_mb(device), 1),
-        "world_size": world_size(),
-    }

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import nn
 
+from sslkit.errors import UserError, nearest
 from sslkit.parts.position import Position
 from sslkit.parts.schedule import Schedule
-from sslkit.recipe.settings import ParamRule
+from sslkit.recipe.settings import DEFAULT_PARAM_GROUPS, ParamRule
 
 _REST = ParamRule()
 
@@ -25,12 +26,22 @@ def parameter_groups(net: nn.Module, rules: Mapping[str, ParamRule]) -> list[dic
     Args:
         net: the student; names are as in ``backbone.*``, ``head.*``, ``predictor.*``.
         rules: the recipe's ``param_groups``, in order.
+
+    Raises:
+        UserError: if a rule gets no parameter, because none matches it or because earlier rules take all that do.
+            The default rules may get none: a net without biases is nobody's mistake.
     """
     members: dict[ParamRule, list[nn.Parameter]] = {}
-    for name, parameter in net.named_parameters():
-        if parameter.requires_grad:
-            rule = next((rule for rule in rules.values() if _matches(rule, name, parameter)), _REST)
-            members.setdefault(rule, []).append(parameter)
+    trainable = {name: parameter for name, parameter in net.named_parameters() if parameter.requires_grad}
+    taken: dict[str, str] = {}
+    for name, parameter in trainable.items():
+        key = next((key for key, rule in rules.items() if _matches(rule, name, parameter)), None)
+        if key is not None:
+            taken[name] = key
+        members.setdefault(_REST if key is None else rules[key], []).append(parameter)
+    for key, rule in rules.items():
+        if key not in taken.values() and DEFAULT_PARAM_GROUPS.get(key) != rule:
+            raise _useless(key, rule, trainable, taken)
     # plain values and not the rule itself: the groups are in the optimizer's checkpoint
     return [
         {
@@ -47,6 +58,36 @@ def parameter_groups(net: nn.Module, rules: Mapping[str, ParamRule]) -> list[dic
 def _matches(rule: ParamRule, name: str, parameter: nn.Parameter) -> bool:
     small = rule.max_ndim is None or parameter.ndim <= rule.max_ndim
     return small and fnmatchcase(name, rule.match)
+
+
+def _useless(key: str, rule: ParamRule, trainable: Mapping[str, nn.Parameter], taken: Mapping[str, str]) -> UserError:
+    """Why a rule gets no parameter."""
+    lost = [name for name, parameter in trainable.items() if _matches(rule, name, parameter)]
+    if lost:
+        before = ", ".join(repr(other) for other in dict.fromkeys(taken[name] for name in lost))
+        return UserError(
+            f"param_groups.{key}.match: earlier rules ({before}) take every parameter that matches {rule.match!r}; "
+            "the first rule that matches counts: put this one before them, or remove it"
+        )
+    by_name = [parameter.ndim for name, parameter in trainable.items() if fnmatchcase(name, rule.match)]
+    if by_name:
+        return UserError(
+            f"param_groups.{key}.max_ndim: no trainable parameter that matches {rule.match!r} has {rule.max_ndim} "
+            f"dimensions or fewer; they have {min(by_name)} or more"
+        )
+    patterns = _patterns(trainable)
+    return UserError(
+        f"param_groups.{key}.match: no trainable parameter matches {rule.match!r}; {nearest(rule.match, patterns)}"
+    )
+
+
+def _patterns(names: Iterable[str]) -> set[str]:
+    """What could have been meant: every name, every stem with ``.*``, and ``*.`` with every last word."""
+    patterns = set()
+    for name in names:
+        words = name.split(".")
+        patterns |= {name, f"*.{words[-1]}"} | {".".join([*words[:end], "*"]) for end in range(1, len(words))}
+    return patterns
 
 
 class Rates:

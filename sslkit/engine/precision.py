@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sslkit.errors import RunError
+
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -37,7 +39,20 @@ class Precision:
         if self.scaler.is_enabled():
             self.scaler.unscale_(optimizer)
 
-    def adjust(self) -> None:
-        """After a step or a back-off: let the scaler grow or shrink its scale."""
+    def grow(self) -> None:
+        """After a step: let the scaler try a larger scale now and then."""
         if self.scaler.is_enabled():
             self.scaler.update()
+
+    def back_off(self) -> None:
+        """After non-finite gradients under a finite loss: shrink the scale.
+
+        Raises:
+            RunError: if it is as small as it may be: then the scale is not the fault.
+        """
+        scale = self.scaler.get_scale() * self.scaler.get_backoff_factor()
+        if scale < 1:
+            raise RunError(
+                "gradients are not finite even with fp16's smallest loss scale; use train.precision bf16 or fp32"
+            )
+        self.scaler.update(scale)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sslkit.data.batch import Batch
 from sslkit.data.preprocess import normalize
+from sslkit.engine.blame import blame
 from sslkit.engine.guard import Guard
 from sslkit.engine.hooks import Acting
 from sslkit.engine.network import Network
@@ -84,7 +85,23 @@ class Run:
 
     def terms(self, outputs: Outputs, targets: Outputs | None, views: Views, at: Position) -> dict[str, LossTerms]:
         """What every loss says, by id."""
-        return {key: loss(outputs, targets, views, at) for key, loss in self.losses.items()}
+        found: dict[str, LossTerms] = {}
+        for key, loss in self.losses.items():
+            with blame(f"the loss {key!r}", f"at step {at.step}"):
+                found[key] = loss(outputs, targets, views, at)
+        return found
+
+    def move_teacher(self, at: Position) -> None:
+        """Let the teacher follow the student, by its rule."""
+        if self.rule is not None and self.teacher is not None:
+            with blame("the teacher rule", f"at step {at.step}"):
+                self.rule.update(self.teacher, self.student, at)
+
+    def commit(self, history: Sequence[Mapping[str, LossTerms]], at: Position) -> None:
+        """Let the losses move their buffers, from the terms of all micro-batches."""
+        for key, loss in self.losses.items():
+            with blame(f"the loss {key!r}", f"at step {at.step}, in commit"):
+                loss.commit([terms[key].update for terms in history], at)
 
     def total(self, terms: Mapping[str, LossTerms]) -> Tensor:
         """The weighted sum of the losses."""

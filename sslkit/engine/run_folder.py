@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -15,10 +14,11 @@ from sslkit.engine.files import write_json, write_text
 from sslkit.errors import UserError
 from sslkit.recipe.dump import to_yaml
 
-#: Recipe keys that may differ when a run is continued: they change how it runs, never what it computes.
+#: Recipe keys that may differ when a run is continued: they change how it runs and not what it is meant to compute
+#: (another device or number of threads may change last bits).
 FREE_KEYS = (
     "train.workers", "train.worker_timeout", "train.threads", "train.device", "train.max_steps", "train.log_every",
-    "checkpoint.", "watch.",
+    "checkpoint.every_", "checkpoint.keep", "watch.",
 )  # fmt: skip
 
 
@@ -47,17 +47,26 @@ class RunFolder:
             UserError: if the folder holds a run of another recipe (naming the keys that differ), something that is
                 no run, or another process's run; or if it cannot be written.
         """
-        if fresh and self.path.exists():
-            self._move_aside()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._take_lock()
+            self._make()
+            if fresh and self._holds_a_run():
+                # under its own lock, so that no folder is pulled away from a process that trains in it
+                self.path.rename(self._aside())
+                self.close()
+                self._make()
             self._check_recipe(resolved)
             write_text(self.path / "recipe.yaml", to_yaml(resolved))
         except OSError as error:
             raise UserError(
                 f"--out {self.path}: cannot be written: {error.strerror or error}; name another folder with --out"
             ) from error
+
+    def _make(self) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._take_lock()
+
+    def _holds_a_run(self) -> bool:
+        return (self.path / "recipe.yaml").is_file()
 
     def close(self) -> None:
         """Let other processes have the folder."""
@@ -88,14 +97,20 @@ class RunFolder:
 
     def _check_recipe(self, resolved: Mapping[str, Any]) -> None:
         file = self.path / "recipe.yaml"
-        if not file.is_file():
+        if not self._holds_a_run():
             strange = sorted(entry.name for entry in self.path.iterdir() if entry.name not in (".lock", "log.txt"))
             if strange:
                 raise UserError(
                     f"--out {self.path}: the folder holds {strange[0]!r} and is no run; name an empty or a new one"
                 )
             return
-        differing = different_keys(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, resolved)
+        try:
+            there = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{file} cannot be read as a recipe ({error}); restore it, or use --fresh") from error
+        if not isinstance(there, Mapping):
+            raise UserError(f"{file} is no recipe; restore it, or use --fresh")
+        differing = different_keys(there, resolved)
         if differing:
             shown = "; ".join(f"{key}: {old} there, {new} now" for key, (old, new) in list(differing.items())[:6])
             more = f" and {len(differing) - 6} more" if len(differing) > 6 else ""
@@ -104,11 +119,12 @@ class RunFolder:
                 "anew with --fresh (the old run is moved aside)"
             )
 
-    def _move_aside(self) -> None:
-        number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
+    def _aside(self) -> Path:
+        """A free name beside the folder."""
+        path, number = self.path.absolute(), 1
+        while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
             number += 1
-        os.rename(self.path, aside)
+        return aside
 
 
 def different_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -25,21 +25,20 @@ class StepReport:
         numbers: the rates of this step.
         student: the student's outputs for the last micro-batch.
         teacher: the teacher's, or None.
-        moved: whether the optimizer made the step (False: fp16's scaler backed off).
     """
 
     tensors: Mapping[str, Tensor]
     numbers: Mapping[str, float]
     student: Outputs
     teacher: Outputs | None
-    moved: bool
 
 
 def training_step(run: Run, batch: Batch, at: Position) -> StepReport:
     """One optimizer step on this rank's share of a batch.
 
     Raises:
-        RunError: if the loss or a gradient is not finite (nothing has moved then), or an acting hook fails.
+        RunError: if the loss or a gradient is not finite, or a part fails. Of all that is trained nothing has moved
+            then; running statistics of BatchNorm have, as they do in the forward pass.
     """
     numbers = run.rates.apply(run.optimizer, at)
     run.optimizer.zero_grad(set_to_none=True)
@@ -61,17 +60,17 @@ def training_step(run: Run, batch: Batch, at: Position) -> StepReport:
     loss = torch.stack(totals).mean()
     norms = run.clip_gradients()
     run.acting.call("before_step", at=at, student=run.student)
-    moved = run.guard.passes(loss, norms, at)
-    if moved:
+    if run.guard.passes(loss, norms, at):
         run.optimizer.step()
-        if run.rule is not None and run.teacher is not None:
-            run.rule.update(run.teacher, run.student, at)
-        for key, part in run.losses.items():
-            part.commit([terms[key].update for terms in history], at)
+        run.move_teacher(at)
+        run.commit(history, at)
         run.acting.call("after_step", at=at, student=run.student)
-    run.precision.adjust()
+        run.precision.grow()
+    else:
+        run.precision.back_off()
+        numbers = {**numbers, "back_offs": run.guard.back_offs}
     tensors = {"loss": loss, "grad_norm": norms.norm(), **_mean_logs(history)}
-    return StepReport(tensors, numbers, outputs.detach(), targets, moved)
+    return StepReport(tensors, numbers, outputs.detach(), targets)
 
 
 def _mean_logs(history: list[dict[str, LossTerms]]) -> dict[str, Tensor]:

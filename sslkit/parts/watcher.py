@@ -24,6 +24,10 @@ class Row(NamedTuple):
     name: str
     value: float
 
+    def of_evaluation(self) -> bool:
+        """Whether it is an evaluation's number of a net (and not a training step's)."""
+        return self.name.startswith(("teacher/", "student/"))
+
 
 @dataclass(frozen=True)
 class RunInfo:
@@ -33,6 +37,7 @@ class RunInfo:
         folder: the run folder.
         recipe: the resolved recipe, as plain data.
         start_step: optimizer steps done before this process began: logs are cut back to it.
+        pending: whether the evaluation of ``start_step`` is still to be done: its rows are cut too.
         total: optimizer steps of the whole run.
         steps_per_epoch: optimizer steps of one epoch.
         batch_size: images an optimizer step over all ranks.
@@ -48,6 +53,7 @@ class RunInfo:
     batch_size: int
     device: str
     world_size: int
+    pending: bool = False
 
 
 class Watcher:

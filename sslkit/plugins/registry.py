@@ -61,6 +61,10 @@ class Registry:
     parts: list[Registration] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
 
+    def complaints(self) -> list[str]:
+        """A sentence for each plugin that is installed and does not load."""
+        return [f"broken plugin {plugin!r}, its parts are missing: {why}" for plugin, why in self.broken.items()]
+
     def names(self, kind: str) -> list[str]:
         """The names of a kind, sorted."""
         return sorted({part.name for part in self.parts if part.kind == kind})

@@ -101,10 +101,15 @@ class _Sections:
     def check_best_metric(self, checkpoint: Checkpointing, evaluate: dict[str, EvaluateSpec]) -> None:
         if checkpoint.best_metric is None:
             return
-        evaluator = checkpoint.best_metric.split("/")[1]
-        if evaluator not in evaluate:
+        # without a teacher the student is judged in its place (sslkit.evaluate.runner)
+        has_teacher = self.optional_part("teacher", "teacher") is not None
+        owners = {
+            f"{net if has_teacher else 'student'}/{key}" for key, spec in evaluate.items() for net in spec.when.which
+        }
+        owner = checkpoint.best_metric.rpartition("/")[0]
+        if owner not in owners:
             given = self.draft.settings["checkpoint"]["best_metric"][-1]
-            raise given.error(f"no evaluation {evaluator!r} is in the section evaluate; {nearest(evaluator, evaluate)}")
+            raise given.error(f"no evaluation {owner!r} is in the section evaluate; {nearest(owner, owners)}")
 
 
 def _only(options: Stacks, section: str) -> Stacks:

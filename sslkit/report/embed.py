@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sslkit.data.loading import default_workers
 from sslkit.engine.build import build_backbone
-from sslkit.engine.distributed import choose_device
+from sslkit.engine.distributed import choose_device, is_first, process_group
 from sslkit.engine.precision import Precision
 from sslkit.errors import UserError
 from sslkit.evaluate.frozen import FrozenBackbone
@@ -19,7 +18,7 @@ from sslkit.plugins.manager import load_registry
 from sslkit.recipe.load import load_recipe
 from sslkit.recipe.overrides import Override
 from sslkit.report.console import say
-from sslkit.report.evaluation import EVALUATION_BATCH
+from sslkit.report.evaluation import loading
 from sslkit.report.load import Which, find_run, judged_data, restore_backbone
 
 SPLITS: tuple[Split, ...] = ("train", "test")
@@ -48,25 +47,17 @@ def embed_run(
     folder, step = find_run(run)
     recipe = load_recipe(folder / "recipe.yaml", overrides, load_registry(plugins))
     device = choose_device(recipe.train.device)
-    backbone = build_backbone(recipe)
-    net = restore_backbone(backbone, folder, step, which)
-    workers = default_workers() if recipe.train.workers is None else recipe.train.workers
-    dtype = Precision(recipe.train.precision, device).dtype
-    frozen = FrozenBackbone(
-        backbone.to(device),
-        recipe.preprocess,
-        device=device,
-        seed=recipe.seed,
-        batch_size=EVALUATION_BATCH,
-        workers=workers,
-        precision=dtype,
-    )
-    with frozen:
-        table = _columns(frozen, judged_data(recipe, overrides))
-    _write(out, table)
-    for image in frozen.bad:
-        say(f"left out, unreadable: {image.name} ({image.reason})")
-    say(f"{len(table['names'])} images x {table['features'].shape[1]} features of the {net}: {out}")
+    with process_group(device):
+        backbone = build_backbone(recipe)
+        net = restore_backbone(backbone, folder, step, which)
+        dtype = Precision(recipe.train.precision, device).dtype
+        with FrozenBackbone(backbone.to(device), device=device, precision=dtype, **loading(recipe)) as frozen:
+            table = _columns(frozen, judged_data(recipe, overrides))
+        if is_first():
+            _write(out, table)
+            for image in frozen.bad:
+                say(f"left out, unreadable: {image.name} ({image.reason})")
+            say(f"{len(table['names'])} images x {table['features'].shape[1]} features of the {net}: {out}")
 
 
 def _columns(frozen: FrozenBackbone, data: Dataset) -> dict[str, np.ndarray]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
-from sslkit.data.loading import default_workers
 from sslkit.engine.build import build_backbone, construct
-from sslkit.engine.distributed import choose_device, process_group
+from sslkit.engine.distributed import choose_device, is_first, process_group
 from sslkit.engine.files import write_json
 from sslkit.engine.precision import Precision
 from sslkit.errors import UserError, nearest
@@ -20,7 +21,7 @@ from sslkit.recipe.load import load_recipe
 from sslkit.recipe.model import Recipe
 from sslkit.recipe.overrides import Override
 from sslkit.report.console import say, show
-from sslkit.report.evaluation import EVALUATION_BATCH
+from sslkit.report.evaluation import loading
 from sslkit.report.load import Which, find_run, judged_data, restore_backbone
 
 
@@ -29,7 +30,7 @@ def evaluate_run(
 ) -> EvaluationResult:
     """Judge a run's backbone with its recipe's evaluators, or with one of them or any registered one.
 
-    Writes ``evaluations/`` in the run folder: pictures, and the numbers as JSON.
+    Writes ``evaluations/`` in the run folder: pictures, and ``results.json`` with the numbers of all evaluations.
 
     Args:
         run: a run folder or one of its checkpoints.
@@ -48,21 +49,18 @@ def evaluate_run(
         backbone = build_backbone(recipe)
         net = restore_backbone(backbone, folder, step, which)
         wanted = {key: spec for key, spec in recipe.evaluate.items() if evaluator in (None, key)}
-        workers = recipe.train.workers
         result = run_evaluators(
             {key: (construct(spec.part), replace(spec.when, which=(net,))) for key, spec in wanted.items()},
             {net: backbone.to(device)},
             judged_data(recipe, overrides),
-            preprocess=recipe.preprocess,
             device=device,
-            seed=recipe.seed,
-            batch_size=EVALUATION_BATCH,
-            workers=default_workers() if workers is None else workers,
             precision=Precision(recipe.train.precision, device).dtype,
             out_dir=folder / "evaluations",
-            worker_timeout=recipe.train.worker_timeout,
+            **loading(recipe),
         )
-    _tell(folder, result)
+        if is_first():
+            _tell(folder, result)
+            _keep(folder, result, {"checkpoint": step or "newest", "overrides": {o.key: o.value for o in overrides}})
     return result
 
 
@@ -91,9 +89,20 @@ def _tell(folder: Path, result: EvaluationResult) -> None:
         table.add_row(name, f"{value:.2f}")
     if result.values:
         show(table)
-        (folder / "evaluations").mkdir(exist_ok=True)
-        write_json(folder / "evaluations" / "results.json", dict(result.values))
     for artifact in result.artifacts:
         say(f"written: {artifact}")
     for image in result.bad:
         say(f"left out, unreadable: {image.name} ({image.reason})")
+
+
+def _keep(folder: Path, result: EvaluationResult, of: dict[str, Any]) -> None:
+    """Add the numbers to ``evaluations/results.json``: by net and evaluator, with what they are of."""
+    file = folder / "evaluations" / "results.json"
+    file.parent.mkdir(exist_ok=True)
+    kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for name, value in result.values.items():
+        owner, _, metric = name.rpartition("/")
+        if kept.get(owner, {}).get("of") != of:
+            kept[owner] = {"of": of, "values": {}}
+        kept[owner]["values"][metric] = value
+    write_json(file, kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from sslkit.data.loading import default_workers
 from sslkit.engine.bad_images import BadImages
@@ -22,6 +23,18 @@ log = logging.getLogger("sslkit")
 
 #: Images a forward pass of an evaluation: enough to fill a GPU, little enough for a laptop.
 EVALUATION_BATCH = 128
+
+
+def loading(recipe: Recipe) -> dict[str, Any]:
+    """How frozen backbones of a recipe's run are fed: the keyword arguments that all evaluations share."""
+    workers = recipe.train.workers
+    return {
+        "preprocess": recipe.preprocess,
+        "seed": recipe.seed,
+        "batch_size": EVALUATION_BATCH,
+        "workers": default_workers() if workers is None else workers,
+        "worker_timeout": recipe.train.worker_timeout,
+    }
 
 
 class RunEvaluation:
@@ -51,6 +64,10 @@ class RunEvaluation:
         self.precision, self.steps, self.bad = precision, steps, bad
         self._told: set[str] = set()
 
+    def due(self, step: int) -> bool:
+        """Whether anything runs when ``step`` steps are done."""
+        return any(is_due(spec.when, step, self.steps) for spec in self.recipe.evaluate.values())
+
     def __call__(self, nets: Mapping[str, Backbone], step: int) -> Mapping[str, float]:
         """Values by ``net/evaluator/metric`` of what is due when ``step`` steps are done."""
         due = {
@@ -60,19 +77,14 @@ class RunEvaluation:
         }
         if not due:
             return {}
-        workers = self.recipe.train.workers
         result = run_evaluators(
             due,
             nets,
             self.data,
-            preprocess=self.recipe.preprocess,
             device=self.precision.device,
-            seed=self.recipe.seed,
-            batch_size=EVALUATION_BATCH,
-            workers=default_workers() if workers is None else workers,
             precision=self.precision.dtype,
             out_dir=self.folder.pictures,
-            worker_timeout=self.recipe.train.worker_timeout,
+            **loading(self.recipe),
         )
         self.bad.note(result.bad)
         for name, reason in result.skipped.items():

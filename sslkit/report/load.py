@@ -74,20 +74,22 @@ def load_backbone(
 
 
 def find_run(path: Path) -> tuple[Path, int | None]:
-    """The run folder that a path lies in, and the checkpoint's step if the path names one.
+    """The run folder that a path names, and the step if it names a checkpoint.
 
     Raises:
-        UserError: if the path is in no run.
+        UserError: if the path is neither a run, nor a checkpoint of one, nor its weights.
     """
-    step = None
-    for folder in (path, *path.absolute().parents[:3]):
-        if folder.name.startswith("step-") and folder.name[5:].isdigit():
-            step = int(folder.name[5:])
-        if (folder / "recipe.yaml").is_file() and (folder / "checkpoints").is_dir():
-            return folder, step
     if not path.exists():
         raise UserError(f"{path}: there is no such run; name a folder that `sslkit fit` wrote, as runs/quickstart")
-    raise UserError(f"{path}: this is no run: it has no recipe.yaml beside checkpoints/")
+    inner = path.parent if path.name == "weights.safetensors" else path
+    step = int(inner.name[5:]) if inner.name.startswith("step-") and inner.name[5:].isdigit() else None
+    run = inner if step is None else inner.absolute().parent.parent
+    if (run / "recipe.yaml").is_file() and (run / "checkpoints").is_dir():
+        return run, step
+    raise UserError(
+        f"{path}: this is no run (a folder with recipe.yaml and checkpoints/), none of its checkpoints/step-N, and no "
+        "checkpoint's weights.safetensors"
+    )
 
 
 def read_recipe(run: Path, plugins: tuple[Path, ...] = ()) -> Recipe:

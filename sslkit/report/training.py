@@ -1,0 +1,148 @@
+"""Drives a run: from a resolved recipe to a finished run folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sslkit.engine.bad_images import BadImages
+from sslkit.engine.build import build_run, evaluation_data, evaluators, length, training_images, watchers
+from sslkit.engine.checkpoint import CheckpointStore
+from sslkit.engine.distributed import choose_device, first_decides, is_first, process_group
+from sslkit.engine.environment import environment
+from sslkit.engine.files import write_json
+from sslkit.engine.hooks import Watching
+from sslkit.engine.loop import Loop
+from sslkit.engine.run_folder import RunFolder
+from sslkit.engine.summary import summarise
+from sslkit.evaluate.needs import check_evaluators
+from sslkit.parts.collectives import world_size
+from sslkit.parts.watcher import RunInfo
+from sslkit.recipe.model import Recipe
+from sslkit.report.closing import show_results
+from sslkit.report.console import logging_to, say
+from sslkit.report.evaluation import RunEvaluation
+from sslkit.report.pictures import draw_curves, draw_views
+
+log = logging.getLogger("sslkit")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a call of :func:`sslkit.fit` leaves.
+
+    Attributes:
+        folder: the run folder.
+        summary: flat numbers as in ``summary.json``; empty if the run was cut short by ``train.max_steps``.
+    """
+
+    folder: Path
+    summary: Mapping[str, Any]
+
+
+def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool) -> RunResult:
+    """Train from a resolved recipe (see :func:`sslkit.fit`)."""
+    folder = RunFolder(out or Path("runs") / Path(recipe.source).stem)
+    device = choose_device(recipe.train.device)
+    with _threads(recipe.train.threads), process_group(device):
+        with first_decides():
+            if is_first():
+                folder.open(recipe.resolved, fresh)
+        try:
+            with logging_to(folder.path / "log.txt" if is_first() else None):
+                return _fit_in(recipe, folder, device)
+        finally:
+            folder.close()
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Torch with so many CPU threads for the length of a run; a caller's own choice comes back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device) -> RunResult:
+    finished = folder.summary()
+    if finished is not None:
+        say(f"{folder.path} holds this run, finished; start anew with --fresh, or elsewhere with --out")
+        show_results(folder.path, finished)
+        return RunResult(folder.path, finished)
+    loop, watching = _prepare(recipe, folder, device)
+    resumed = loop.resume()
+    if resumed:
+        say(f"continuing {folder.path} at step {loop.standing.step} of {loop.steps.total}")
+    else:
+        say(f"training {Path(recipe.source).name} in {folder.path}: {loop.steps.total} steps on {device}")
+    watching.call("fit_start", run=_info(recipe, folder, loop))
+    try:
+        standing = loop.fit()
+    except BaseException as error:
+        watching.call("run_failed", error=error)
+        # the terminal gets one sentence; what a part's author needs is in log.txt
+        log.info("the run ended early", exc_info=error)
+        raise
+    if standing.step < loop.steps.total:
+        limit = f"train.max_steps is {recipe.train.max_steps}"
+        say(f"stopped at step {standing.step} of {loop.steps.total}: {limit}; the same command without it goes on")
+        watching.call("fit_end", summary={})
+        return RunResult(folder.path, {})
+    summary = summarise(standing, loop.steps, recipe.train, device) | {"bad_images": len(loop.bad)}
+    watching.call("fit_end", summary=summary)
+    if is_first():
+        folder.write_summary(summary)
+        _draw("curves", lambda: draw_curves(folder))
+        show_results(folder.path, summary)
+    return RunResult(folder.path, summary)
+
+
+def _info(recipe: Recipe, folder: RunFolder, loop: Loop) -> RunInfo:
+    return RunInfo(
+        folder=folder.path,
+        recipe=recipe.resolved,
+        start_step=loop.standing.step,
+        total=loop.steps.total,
+        steps_per_epoch=loop.steps.steps_per_epoch,
+        batch_size=recipe.train.batch_size,
+        device=str(loop.run.device),
+        world_size=world_size(),
+        pending=loop.pending(),
+    )
+
+
+def _draw(what: str, draw: Callable[[], object]) -> None:
+    """A picture that cannot be made must not end a run."""
+    try:
+        draw()
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong, it is told, and training matters more
+        log.warning("the picture of %s could not be drawn: %s: %s", what, type(error).__name__, error)
+
+
+def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[Loop, Watching]:
+    """Build every part, and look over what can be known before training."""
+    images = training_images(recipe)
+    steps = length(recipe, len(images))
+    classes = len(images.classes) if images.classes is not None else None
+    run = build_run(recipe, steps, classes, device)
+    judges, data = evaluators(recipe), evaluation_data(recipe)
+    check_evaluators(judges, run.student.backbone, data)
+    with first_decides():
+        watching = Watching(watchers(recipe) if is_first() else {})
+    bad = BadImages(folder.path / "bad_images.csv")
+    evaluation = RunEvaluation(recipe, judges, data, folder, run.precision, steps, bad)
+    if is_first():
+        write_json(folder.path / "environment.json", environment(device))
+        _draw("views", lambda: draw_views(folder, images, run.augmenter, recipe))
+    store = CheckpointStore(folder.checkpoints, recipe.checkpoint.keep)
+    loop = Loop(run, images, steps, recipe.train, recipe.checkpoint, store, watching, evaluation, bad)
+    return loop, watching
