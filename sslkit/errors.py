@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -35,3 +36,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return "there are none"
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f"known: {shown}"
+
+
+@contextmanager
+def blame(part: str, when: str) -> Iterator[None]:
+    """Turn whatever a part raises into a RunError that names it; sslkit's own errors pass.
+
+    Args:
+        part: such as ``the loss 'x'``.
+        when: such as ``at step 7``.
+    """
+    try:
+        yield
+    except (UserError, RunError):
+        raise
+    except Exception as error:
+        raise RunError(f"{part} failed {when}: {type(error).__name__}: {error}") from error

@@ -54,9 +54,12 @@ def test_a_damaged_checkpoint_is_kept_aside_and_the_older_one_used(
         newest.write_bytes(data[: len(data) // 2])
     else:
         newest.unlink()
+    before = sorted(tmp_path.rglob("*"))
     found = store.newest()
     assert found is not None
     assert found.state["step"] == 1
+    assert sorted(tmp_path.rglob("*")) == before  # reading changes nothing
+    store.repair()
     assert (tmp_path / "damaged-step-00000002").is_dir()
     assert "step-00000002 is damaged" in caplog.text
 
@@ -96,8 +99,17 @@ def test_what_a_killed_save_left_is_removed(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     save(store, 1)
     (tmp_path / ".step-00000002.123").mkdir()
-    store.remove_unfinished()
+    store.repair()
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_a_kill_between_the_two_renames_of_a_replacement_loses_nothing(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    save(store, 3).rename(tmp_path / ".step-00000003.replaced")
+    store.repair()
+    found = store.newest()
+    assert found is not None
+    assert found.state["step"] == 3
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
@@ -111,4 +123,5 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"[Ww]eights.only"):
         torch.load(path / "optimizer.pt", weights_only=True)
     assert store.newest() is None  # its SHA-256 differs
+    store.repair()
     assert not (tmp_path / "canary").exists()

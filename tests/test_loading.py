@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from sslkit.data.batch import Batch
-from sslkit.data.loading import AugmentedImages, StepSampler, make_loader, permutation
+from sslkit.data.enlarged import EnlargedImages
+from sslkit.data.loading import AugmentedImages, StepSampler, default_workers, make_loader, permutation
+from sslkit.errors import RunError
 from sslkit.parts import Augmenter, Draws, Images, ViewSpec
+from sslkit_vision.digits import Digits
+from sslkit_vision.multicrop import MultiCrop
 
 
 class Colours(Images):
@@ -113,3 +119,85 @@ def test_micro_batches_are_the_batch_in_order(parts: int) -> None:
     assert len(micros) == parts
     assert torch.equal(torch.cat([micro.indices for micro in micros]), batch.indices)
     assert torch.equal(torch.cat([micro.pixels[4] for micro in micros], dim=1), batch.pixels[4])
+
+
+def test_a_replacement_has_views_of_its_own_and_ordinary_images_keep_theirs() -> None:
+    whole, views = AugmentedImages(Colours(10), Tinted(), 3, seed=3), {}
+    for broken in range(10):
+        replaced = AugmentedImages(Colours(10, (broken,)), Tinted(), 3, seed=3)[2, broken]
+        views[broken] = [int(view[0, 0, 0]) - replaced.index for view in replaced.views]
+        assert views[broken] != [int(view[0, 0, 0]) - replaced.index for view in whole[2, replaced.index].views]
+    assert len({tuple(offsets) for offsets in views.values()}) > 5
+    assert [int(view[0, 0, 0]) for view in whole[2, 4].views] == [4 + int(o) for o in KEYED]
+
+
+class SomeLabels(Colours):
+    """No label for image 7."""
+
+    def label(self, index: int) -> int | None:  # type: ignore[override]
+        return None if index == 7 else index % 2
+
+
+def test_labels_for_some_images_only_are_an_error_that_names_the_image() -> None:
+    views = AugmentedImages(SomeLabels(10), Tinted(), 3, seed=3)
+    with pytest.raises(RunError, match=r"no label for image 7\b"):
+        list(make_loader(views, StepSampler(10, 10, 3, 0, 1), workers=0, timeout=60, pin=False))
+
+
+@pytest.mark.parametrize(("cores", "ranks", "workers"), [(16, None, 8), (16, 2, 7), (16, 4, 3), (4, 4, 0), (2, 8, 0)])
+def test_ranks_of_one_machine_share_its_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, ranks: int | None, workers: int
+) -> None:
+    monkeypatch.setattr("sslkit.data.loading.os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr("sslkit.data.loading.os.cpu_count", lambda: cores)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if ranks is not None:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+    assert default_workers() == workers
+
+
+class Growing(Colours):
+    """Images of 1, 2, ... pixels a side: the first three are smaller than the larger view."""
+
+    def read(self, index: int) -> Image.Image:
+        return Image.new("RGB", (index + 1, 20))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_smaller_than_the_largest_view_are_counted(workers: int) -> None:
+    views = AugmentedImages(Growing(10), Tinted(), 3, seed=3)
+    loader = make_loader(views, StepSampler(10, 5, 3, 0, 4), workers=workers, timeout=60, pin=False)
+    for batch in loader:
+        assert batch.enlarged == int((batch.indices < 3).sum())
+    assert [batch.enlarged for batch in batches(stop=1)] == [0]
+
+
+@pytest.mark.parametrize(("noted", "level"), [
+    ([(4, 4), (4, 4), (1, 4)], "INFO"), ([(1, 4), (4, 4)], "WARNING"), ([(0, 4), (4, 4), (2, 4)], "WARNING"),
+    ([(0, 4), (0, 4)], None),
+])  # fmt: skip
+def test_enlarged_images_are_told_of_once(
+    caplog: pytest.LogCaptureFixture, noted: list[tuple[int, int]], level: str | None
+) -> None:
+    enlarged = EnlargedImages(16)
+    with caplog.at_level(logging.INFO, logger="sslkit"):
+        for count, size in noted:
+            enlarged.note(count, size)
+    assert len(enlarged) == sum(count for count, _ in noted)
+    assert [record.levelname for record in caplog.records] == ([level] if level else [])
+    assert all("16 pixels" in record.getMessage() for record in caplog.records)
+
+
+def test_spawned_workers_give_the_same_batches() -> None:
+    images = Digits().split("train")
+    views = AugmentedImages(images, MultiCrop(1, local_crops=1, global_size=16, local_size=8), 1, seed=0)
+    here, spawned = (
+        make_loader(views, StepSampler(len(images), 8, 0, 0, 2), workers=workers, timeout=60, pin=False)
+        for workers in (0, 1)
+    )
+    # the start method of macOS
+    spawned.multiprocessing_context = "spawn"
+    for one, other in zip(here, spawned, strict=True):
+        assert torch.equal(one.indices, other.indices)
+        assert all(torch.equal(one.pixels[size], other.pixels[size]) for size in (16, 8))
+        assert one.enlarged == other.enlarged == 8

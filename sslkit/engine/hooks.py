@@ -9,8 +9,7 @@ from typing import Any
 
 import pluggy
 
-from sslkit.engine.blame import blame
-from sslkit.errors import UserError, nearest
+from sslkit.errors import UserError, blame, nearest
 from sslkit.parts.watcher import Watcher
 from sslkit.plugins.hookspecs import ActingHooks, WatchingHooks
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from sslkit.data.batch import Batch
 from sslkit.data.preprocess import normalize
-from sslkit.engine.blame import blame
 from sslkit.engine.guard import Guard
 from sslkit.engine.hooks import Acting
 from sslkit.engine.network import Network
 from sslkit.engine.param_groups import Rates
 from sslkit.engine.precision import Precision
+from sslkit.errors import blame
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.clip import Clip
 from sslkit.parts.collectives import rank

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from sslkit.data.reading import BadImage
-from sslkit.errors import RunError, UserError
+from sslkit.errors import RunError, UserError, blame
 from sslkit.evaluate.borrow import own_randomness
 from sslkit.evaluate.frozen import FrozenBackbone
 from sslkit.evaluate.needs import missing
@@ -133,7 +133,8 @@ def _evaluate(
         return
     with own_randomness(frozen.device, "evaluate", frozen.seed), _artifact_folder(folder) as out:
         try:
-            metrics = evaluator.evaluate(frozen, data, out)
+            with blame(type(evaluator).__name__, "to evaluate"):
+                metrics = evaluator.evaluate(frozen, data, out)
         except UserError as error:
             raise UserError(f"evaluate.{folder.name}: {error}") from error
         except RunError as error:

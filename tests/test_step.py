@@ -1,0 +1,241 @@
+"""What the engine does when a part or a number goes wrong: nothing moves, and the message names who."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import sslkit
+from sslkit.data.batch import Batch
+from sslkit.engine.build import Length, build_run
+from sslkit.engine.run import Run
+from sslkit.engine.step import training_step
+from sslkit.errors import RunError, UserError
+from sslkit.parts import Position
+from sslkit.recipe.load import load_recipe
+from sslkit.recipe.overrides import Override
+
+RECIPE = {
+    "data": {"name": "digits"},
+    "preprocess": {"size": 16},
+    "augment": {"name": "multicrop", "local_crops": 0, "global_size": 16},
+    "backbone": {"name": "vit", "dim": 16, "depth": 1, "heads": 2, "patch_size": 4, "drop_path_rate": 0.0},
+    "head": {"name": "dino", "out_dim": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0},
+    "teacher": {"name": "ema", "momentum": 0.9},
+    "loss": {"name": "dino"},
+    "optimizer": {"name": "sgd", "lr": 0.1, "weight_decay": 0.0},
+    "train": {"epochs": 2, "batch_size": 4, "lr_per_images": None},
+}
+
+
+def built(**overrides: object) -> Run:
+    chosen = [Override(key.replace("__", "."), value) for key, value in overrides.items()]
+    return build_run(load_recipe(RECIPE, chosen), Length(5, 10), 10, torch.device("cpu"))
+
+
+def batch() -> Batch:
+    pixels = torch.randint(0, 256, (2, 4, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return Batch({16: pixels}, torch.arange(4), None)
+
+
+def state(run: Run) -> dict[str, Tensor]:
+    found = {f"{name}/{key}": t.clone() for name, m in run.modules().items() for key, t in m.state_dict().items()}
+    for index, slot in enumerate(run.optimizer.state.values()):
+        found |= {f"optimizer/{index}/{key}": torch.as_tensor(value).clone() for key, value in slot.items()}
+    return found
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def poison(run: Run, value: float) -> None:
+    """Let one weight's gradient be ``value``, under a finite loss."""
+    weight = run.student.head.mlp[0].weight
+    weight.register_hook(lambda gradient: torch.full_like(gradient, value))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_non_finite_gradient_moves_nothing(value: float) -> None:
+    run = built()
+    training_step(run, batch(), Position(0, 10, 5))
+    before = state(run)
+    poison(run, value)
+    with pytest.raises(RunError, match="a gradient is not finite at step 1"):
+        training_step(run, batch(), Position(1, 10, 5))
+    assert same(before, state(run))
+
+
+def test_a_non_finite_loss_moves_nothing() -> None:
+    run = built()
+    before = state(run)
+    with torch.no_grad():
+        run.losses["dino"].center.fill_(float("nan"))
+    with pytest.raises(RunError, match="the loss is not finite at step 0"):
+        training_step(run, batch(), Position(0, 10, 5))
+    after = state(run)
+    assert after["losses.dino/center"].isnan().all()
+    del before["losses.dino/center"], after["losses.dino/center"]
+    assert same(before, after)
+
+
+def test_fp16_backs_off_where_only_a_gradient_is_not_finite_and_ends_at_the_smallest_scale() -> None:
+    run = built(train__precision="fp16")
+    run.precision.dtype = torch.bfloat16  # what is tested is the scaler: not every CPU has fast fp16
+    poison(run, float("inf"))
+    before, scale = state(run), run.precision.scaler.get_scale()
+    report = training_step(run, batch(), Position(0, 10, 5))
+    assert report.numbers["back_offs"] == 1
+    assert run.precision.scaler.get_scale() == scale / 2
+    assert same(before, state(run))
+    while run.precision.scaler.get_scale() > 1:
+        training_step(run, batch(), Position(1, 10, 5))
+    with pytest.raises(RunError, match="smallest loss scale"):
+        training_step(run, batch(), Position(1, 10, 5))
+
+
+def test_a_failing_loss_is_named() -> None:
+    run = built()
+
+    def broken(*_: object) -> None:
+        raise KeyError("oops")
+
+    run.losses["dino"].forward = broken  # type: ignore[method-assign]
+    with pytest.raises(RunError, match="the loss 'dino' failed at step 3: KeyError: 'oops'"):
+        training_step(run, batch(), Position(3, 10, 5))
+
+
+def test_the_step_reads_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = built()
+    training_step(run, batch(), Position(0, 10, 5))
+    reads: list[str] = []
+    for name in ("item", "tolist", "__bool__", "__float__"):
+        original = getattr(Tensor, name)
+        monkeypatch.setattr(
+            Tensor, name, lambda self, *a, _o=original, _n=name, **k: (reads.append(_n), _o(self, *a, **k))[1]
+        )
+    training_step(run, batch(), Position(1, 10, 5))
+    assert reads == ["tolist"]
+
+
+def test_a_head_that_no_loss_reads_is_refused() -> None:
+    with pytest.raises(UserError, match="no loss reads the outputs of 'mlp'"):
+        built(predictor={"name": "mlp", "hidden_dim": 8, "out_dim": 16})
+
+
+def test_what_a_loss_needs_must_be_there() -> None:
+    with pytest.raises(UserError, match=r"the loss 'dino' needs teacher, and the recipe has no teacher"):
+        built(teacher=None)
+    with pytest.raises(UserError, match="head"):
+        built(head=None)
+
+
+def test_slots_are_seeded_apart() -> None:
+    one, other = built(), built(head__out_dim=32)
+    weights, others = one.student.backbone.state_dict(), other.student.backbone.state_dict()
+    assert same(weights, others)
+    assert not same(weights, built(seed=1).student.backbone.state_dict())
+
+
+PLUGIN = '''
+"""Parts that go wrong."""
+import sslkit
+from sslkit.parts import Evaluator, Metrics, Watcher
+
+class Failing(Evaluator):
+    """Fails while FILE exists.
+
+    Args:
+        file: the file.
+    """
+    def __init__(self, file: str = "") -> None:
+        self.file = file
+    def evaluate(self, frozen, data, out_dir):
+        import os
+        if os.path.exists(self.file):
+            raise ZeroDivisionError("on purpose")
+        return Metrics({"fine": 1.0})
+
+class Counting(Evaluator):
+    """Falls from evaluation to evaluation."""
+    def __init__(self) -> None:
+        self.calls = 0
+    def evaluate(self, frozen, data, out_dir):
+        self.calls += 1
+        return Metrics({"value": -float(self.calls)})
+
+class Forgetful(Watcher):
+    """Cannot be saved."""
+    def state_dict(self):
+        return {"tensor": object()}
+
+@sslkit.hookimpl
+def sslkit_register(registry):
+    registry.evaluator("failing", Failing)
+    registry.evaluator("counting", Counting)
+    registry.watcher("forgetful", Forgetful)
+'''
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    file = tmp_path / f"faulty_{tmp_path.name}.py"
+    file.write_text(PLUGIN)
+    return file
+
+
+SHORT = {**RECIPE, "train": {"epochs": 3, "batch_size": 256, "workers": 0}, "watch": {"progress": None}}
+
+
+def test_a_failing_evaluator_loses_no_training_and_is_tried_again(tmp_path: Path, plugin: Path) -> None:
+    flag = tmp_path / "broken"
+    flag.touch()
+    recipe = {**SHORT, "evaluate": {"failing": {"every": 1, "file": str(flag)}}, "checkpoint": {"every_epochs": None}}
+    with pytest.raises(RunError, match="teacher/failing.*ZeroDivisionError: on purpose"):
+        sslkit.fit(recipe, out=tmp_path / "run", plugins=(plugin,))
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000005"]
+    flag.unlink()
+    done = sslkit.fit(recipe, out=tmp_path / "run", plugins=(plugin,))
+    assert done.summary["teacher/failing/fine"] == 1.0
+    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows if "failing" in row] == ["5", "10", "15"]
+
+
+def test_the_best_checkpoint_by_a_metric_is_kept(tmp_path: Path, plugin: Path) -> None:
+    recipe = {
+        **SHORT,
+        "train": {**SHORT["train"], "epochs": 5},  # type: ignore[dict-item]
+        "evaluate": {"counting": {"every": 1}},
+        "checkpoint": {"best_metric": "teacher/counting/value", "keep": 2},
+    }
+    out = sslkit.fit(recipe, out=tmp_path / "run", plugins=(plugin,)).folder
+    names = sorted(path.name for path in (out / "checkpoints").iterdir())
+    assert names == ["step-00000005", "step-00000020", "step-00000025"]
+
+
+def test_a_watcher_that_cannot_be_saved_is_switched_off(
+    tmp_path: Path, plugin: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = {**SHORT, "watch": {"progress": None, "forgetful": {}}}
+    assert sslkit.fit(recipe, out=tmp_path / "run", plugins=(plugin,)).summary["steps"] == 15
+    assert "watcher 'forgetful' failed in state_dict and is switched off" in caplog.text
+
+
+def test_a_continued_run_must_see_the_data_that_it_began_with(tmp_path: Path, tiny_images: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(tiny_images, images)
+    recipe = {
+        **RECIPE,
+        "data": {"name": "image_folder", "root": str(images)},
+        "train": {"epochs": 2, "batch_size": 4, "workers": 0, "max_steps": 1},
+        "watch": {"progress": None},
+    }
+    sslkit.fit(recipe, out=tmp_path / "run")
+    first = next(path for path in sorted((images / "train").rglob("*")) if path.is_file())
+    first.unlink()
+    with pytest.raises(UserError, match="the run began with other images"):
+        sslkit.fit(recipe, {"train.max_steps": None}, out=tmp_path / "run")
