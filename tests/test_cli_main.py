@@ -192,9 +192,10 @@ def test_every_command_has_a_help_with_an_example(capsys: pytest.CaptureFixture[
 
 
 def test_fit_hands_over_the_recipe(plugin: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from sslkit.report import api
+    from sslkit.report import training
 
     seen: list[object] = []
-    monkeypatch.setattr(api, "fit_recipe", lambda recipe, out, fresh: seen.append((recipe.train.epochs, out, fresh)))
+    take = lambda recipe, out, fresh: seen.append((recipe.train.epochs, out, fresh))  # noqa: E731
+    monkeypatch.setattr(training, "fit_recipe", take)
     assert main(["fit", "--train.epochs", "7", "--recipe", "r.yaml", *plugin, "--out", "here", "--fresh"]) == 0
     assert seen == [(7, Path("here"), True)]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +50,27 @@ dist.destroy_process_group()
 """
 
 
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def torchrun_command(ranks: int, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", *arguments]
+
+
 def torchrun(ranks: int, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    command = torchrun_command(ranks, *arguments)
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+
+
+def fit(*arguments: str, cwd: Path, ranks: int = 1) -> None:
+    command = ["-m", "sslkit", "fit", *arguments]
+    if ranks > 1:
+        done = torchrun(ranks, *command, cwd=cwd)
+    else:
+        done = subprocess.run(
+            [sys.executable, *command], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_batchnorm_over_two_ranks_is_batchnorm_on_the_joined_batch(tmp_path: Path) -> None:
@@ -85,14 +105,58 @@ def recipe(folder: Path, use_bn: bool) -> Path:
 def test_two_ranks_train_as_one_with_the_whole_batch(tmp_path: Path, use_bn: bool) -> None:
     file = recipe(tmp_path, use_bn)
     for ranks, out in ((1, "one"), (2, "two")):
-        done = torchrun(ranks, "-m", "sslkit", "fit", "--recipe", str(file), "--out", out, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr[-3000:]
+        fit("--recipe", str(file), "--out", out, cwd=tmp_path, ranks=ranks)
     one, two = (pd.read_csv(tmp_path / out / "metrics.csv") for out in ("one", "two"))
     one, two = (frame[~frame["name"].str.startswith("time/")].reset_index(drop=True) for frame in (one, two))
     assert one[["step", "name"]].equals(two[["step", "name"]])
     assert len(one[one["name"] == "loss"]) == 6
     np.testing.assert_allclose(one["value"], two["value"], rtol=1e-4, atol=1e-5)
-    weights = [load_file(tmp_path / out / "checkpoints/step-00000006/weights.safetensors") for out in ("one", "two")]
+    assert_same_weights(*(tmp_path / out for out in ("one", "two")))
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    weights = [load_file(out / "checkpoints/step-00000006/weights.safetensors") for out in (one, other)]
     assert weights[0].keys() == weights[1].keys()
     for name, tensor in weights[0].items():
         assert torch.allclose(tensor.double(), weights[1][name].double(), atol=2e-5, rtol=2e-5), name
+
+
+#: Turns the recipe into one with a net without BatchNorm, and nothing to evaluate.
+SMALL_VIT = (
+    "--backbone", "vit", "--backbone.patch_size", "4", "--backbone.dim", "16", "--backbone.depth", "1",
+    "--backbone.heads", "2", "--backbone.drop_path_rate", "0", "--evaluate.knn", "null", "--train.log_every", "1",
+)  # fmt: skip
+
+
+def test_two_ranks_with_two_micro_batches_train_as_one_with_the_whole_batch(tmp_path: Path) -> None:
+    options = ["--recipe", str(recipe(tmp_path, use_bn=False)), *SMALL_VIT]
+    fit(*options, "--out", "one", cwd=tmp_path)
+    fit(*options, "--out", "four", "--train.micro_batches", "2", cwd=tmp_path, ranks=2)
+    assert_same_weights(tmp_path / "one", tmp_path / "four")
+
+
+def test_sigterm_to_torchrun_saves_and_one_process_continues(tmp_path: Path) -> None:
+    options = ["--recipe", str(recipe(tmp_path, use_bn=False)), *SMALL_VIT, "--out", "run"]
+    options += ["--train.max_steps", "null", "--train.epochs", "8"]
+    total = 8 * (1437 // 64)
+    metrics = tmp_path / "run" / "metrics.csv"
+    with (tmp_path / "stderr").open("w+") as stderr:
+        command = torchrun_command(2, "-m", "sslkit", "fit", *options)
+        running = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=stderr, stderr=stderr)
+        deadline = time.monotonic() + 120
+        while not (metrics.exists() and ",loss," in metrics.read_text()):
+            assert running.poll() is None, (tmp_path / "stderr").read_text()[-3000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        # torchrun passes it on to its workers, and ends with a traceback of its own
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(60) != 0
+    said = (tmp_path / "stderr").read_text()
+    assert not re.search(r'File ".*/sslkit/', said), said[-3000:]
+    stopped = [int(number) for number in re.findall(r"stopped and saved at step (\d+)", said)]
+    assert stopped, said[-3000:]
+    assert 0 < stopped[0] < total
+    assert (tmp_path / "run" / "checkpoints" / f"step-{stopped[0]:08}").is_dir()
+    fit(*options, cwd=tmp_path)
+    steps = pd.read_csv(metrics).query("name == 'loss'")["step"]
+    assert steps.tolist() == list(range(1, total + 1))

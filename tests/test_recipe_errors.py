@@ -141,8 +141,8 @@ def test_a_mistake_in_a_file_is_told_by_line_key_and_remedy(old: str, new: str, 
          "off, got 0"),
         (["--checkpoint.best_metric", "top1"], "command line: --checkpoint.best_metric: must name an evaluation's number, "
          "as in teacher/knn/k20_top1, got top1"),
-        (["--checkpoint.best_metric", "teacher/kn/top1"], "command line: --checkpoint.best_metric: no evaluation 'kn' is in "
-         "the section evaluate; did you mean 'knn'?"),
+        (["--checkpoint.best_metric", "teacher/kn/top1"], "command line: --checkpoint.best_metric: no evaluation 'teacher/kn' "
+         "is in the section evaluate; did you mean 'teacher/knn'?"),
         (["--train.workers", "-1"], "command line: --train.workers: must be at least 0; 0 loads in the main process, null "
          "chooses, got -1"),
         (["--train..epochs", "1"], "command line: --train..epochs: no key of a recipe; write section.key, as in "

@@ -107,7 +107,8 @@ class RunFolder:
         try:
             there = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{file} cannot be read as a recipe ({error}); restore it, or use --fresh") from error
+            why = " ".join(str(error).split())
+            raise UserError(f"{file} cannot be read as a recipe ({why}); restore it, or use --fresh") from error
         if not isinstance(there, Mapping):
             raise UserError(f"{file} is no recipe; restore it, or use --fresh")
         differing = different_keys(there, resolved)

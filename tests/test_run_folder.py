@@ -1,0 +1,70 @@
+"""Whose a run folder is, and what may happen to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sslkit.engine.run_folder import RunFolder, different_keys
+from sslkit.errors import UserError
+
+RECIPE = {"seed": 0, "train": {"epochs": 3, "workers": None}, "head": {"name": "x", "out_dim": 4}}
+
+
+def opened(path: Path, recipe: dict[str, object] = RECIPE, fresh: bool = False) -> RunFolder:
+    folder = RunFolder(path)
+    folder.open(recipe, fresh)
+    return folder
+
+
+def test_two_processes_cannot_have_one_folder_and_fresh_does_not_pull_it_away(tmp_path: Path) -> None:
+    first = opened(tmp_path / "run")
+    for fresh in (False, True):
+        with pytest.raises(UserError, match="another process is training there"):
+            opened(tmp_path / "run", fresh=fresh)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    first.close()
+    opened(tmp_path / "run").close()
+
+
+def test_fresh_moves_a_run_aside_and_numbers_it(tmp_path: Path) -> None:
+    for seed in (0, 1, 2):
+        opened(tmp_path / "run", {**RECIPE, "seed": seed}, fresh=True).close()
+    seeds = {path.name: yaml.safe_load((path / "recipe.yaml").read_text())["seed"] for path in tmp_path.iterdir()}
+    assert seeds == {"run.old-1": 0, "run.old-2": 1, "run": 2}
+
+
+def test_fresh_moves_nothing_that_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("mine")
+    with pytest.raises(UserError, match=r"holds 'thesis\.tex' and is no run"):
+        opened(tmp_path / "thesis", fresh=True)
+    assert (tmp_path / "thesis" / "thesis.tex").is_file()
+
+
+def test_fresh_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "thesis.tex").write_text("mine")
+    for path in (Path(), Path("/")):
+        with pytest.raises(UserError):
+            opened(path, fresh=True)
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(UserError, match="cannot be written: File exists"):
+        opened(tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", [b"- a\n- list\n", b"a: [", b"\xff\xfe\x00"])
+def test_a_recipe_that_cannot_be_read(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "recipe.yaml").write_bytes(text)
+    with pytest.raises(UserError, match=r"recipe\.yaml .*--fresh"):
+        opened(tmp_path)
+
+
+def test_keys_that_differ_and_keys_that_may() -> None:
+    now = {"seed": 1, "train": {"epochs": 3, "workers": 4}, "head": {"name": "x", "out_dim": 4, "new": True}}
+    assert different_keys(RECIPE, now) == {"seed": (0, 1), "head.new": ("absent", True)}
