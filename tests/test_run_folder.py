@@ -61,8 +61,17 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [b"- a\n- list\n", b"a: [", b"\xff\xfe\x00"])
 def test_a_recipe_that_cannot_be_read(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "recipe.yaml").write_bytes(text)
+    (tmp_path / "checkpoints" / "step-00000001").mkdir(parents=True)
     with pytest.raises(UserError, match=r"recipe\.yaml .*--fresh"):
         opened(tmp_path)
+
+
+def test_a_first_try_that_trained_nothing_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    opened(tmp_path / "run").close()
+    opened(tmp_path / "run", {**RECIPE, "seed": 1}).close()
+    (tmp_path / "run" / "checkpoints" / "step-00000001").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"another recipe \(seed: 1 there, 2 now\)"):
+        opened(tmp_path / "run", {**RECIPE, "seed": 2})
 
 
 def test_keys_that_differ_and_keys_that_may() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sslkit.errors import RunError, UserError
+from sslkit.errors import UserError
 from sslkit.parts import Position, Schedule, TeacherRule, named, paired_parameters
 
 
@@ -24,16 +24,23 @@ class EMA(TeacherRule):
 
     def __init__(self, momentum: Schedule = named("cosine", 0.996, 1.0)) -> None:
         self.momentum = momentum
+        # the ends of a run of any length: a mistake is told before anything is trained
+        for at in (Position(0, 2, 1), Position(1, 2, 1)):
+            self._checked(at)
 
     def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:
         """Move the teacher by the momentum of the step ``at``."""
-        momentum = self.momentum(at)
-        if not 0 <= momentum <= 1:
-            raise RunError(f"teacher.momentum is {momentum} at step {at.step}: it must be from 0 to 1")
+        momentum = self._checked(at)
         targets, sources = paired_parameters(teacher, student)
         # the reference's two roundings and not lerp's one: where m is near 1 a step moves a weight by few of them
         torch._foreach_mul_(targets, momentum)
         torch._foreach_add_(targets, torch._foreach_mul(sources, 1 - momentum))
+
+    def _checked(self, at: Position) -> float:
+        momentum = self.momentum(at)
+        if not 0 <= momentum <= 1:
+            raise UserError(f"momentum is {momentum} at step {at.step}: it must be from 0 to 1")
+        return momentum
 
 
 class FrozenEpoch(TeacherRule):

@@ -48,6 +48,7 @@ class RunFolder:
                 no run, or another process's run; or if it cannot be written.
         """
         try:
+            self._refuse_strange()
             self._make()
             if fresh and self._holds_a_run():
                 # under its own lock, so that no folder is pulled away from a process that trains in it
@@ -84,6 +85,16 @@ class RunFolder:
         """Mark the run as finished."""
         write_json(self.summary_file, summary)
 
+    def _refuse_strange(self) -> None:
+        """Leave a folder alone, and without a lock, that holds something and is no run."""
+        if not self.path.is_dir() or self._holds_a_run():
+            return
+        strange = sorted(entry.name for entry in self.path.iterdir() if entry.name not in (".lock", "log.txt"))
+        if strange:
+            raise UserError(
+                f"--out {self.path}: the folder holds {strange[0]!r} and is no run; name an empty or a new one"
+            )
+
     def _take_lock(self) -> None:
         lock = (self.path / ".lock").open("w")
         try:
@@ -97,12 +108,8 @@ class RunFolder:
 
     def _check_recipe(self, resolved: Mapping[str, Any]) -> None:
         file = self.path / "recipe.yaml"
-        if not self._holds_a_run():
-            strange = sorted(entry.name for entry in self.path.iterdir() if entry.name not in (".lock", "log.txt"))
-            if strange:
-                raise UserError(
-                    f"--out {self.path}: the folder holds {strange[0]!r} and is no run; name an empty or a new one"
-                )
+        # where nothing was trained (a first try with a mistake in it), nothing is lost
+        if not self._holds_a_run() or not any(self.checkpoints.glob("step-*")):
             return
         try:
             there = yaml.safe_load(file.read_text(encoding="utf-8"))

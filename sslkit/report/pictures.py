@@ -24,8 +24,6 @@ SHOWN_IMAGES, SHOWN_SIDE = 6, 96
 def draw_views(folder: RunFolder, images: Images, augmenter: Augmenter, recipe: Recipe) -> Path | None:
     """Write ``pictures/views.png``: a row an image, a column a view, as epoch 0 shows them to the nets."""
     file = folder.pictures / "views.png"
-    if file.exists():
-        return file
     views = AugmentedImages(images, augmenter, recipe.preprocess.channels, recipe.seed)
     samples = [views[0, index] for index in range(min(SHOWN_IMAGES, len(images)))]
     shown = [_enlarge(view) for sample in samples for view in sample.views]
