@@ -68,7 +68,13 @@ def fit(*arguments: str, cwd: Path, ranks: int = 1) -> None:
         done = torchrun(ranks, *command, cwd=cwd)
     else:
         done = subprocess.run(
-            [sys.executable, *command], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+            [sys.executable, *command],
+            cwd=cwd,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
     assert done.returncode == 0, done.stderr[-3000:]
 
