@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -118,6 +119,12 @@ def test_two_ranks_train_as_one_with_the_whole_batch(tmp_path: Path, use_bn: boo
     assert len(one[one["name"] == "loss"]) == 6
     np.testing.assert_allclose(one["value"], two["value"], rtol=1e-4, atol=1e-5)
     assert_same_weights(*(tmp_path / out for out in ("one", "two")))
+    assert [enlarged(tmp_path / out) for out in ("one", "two")] == [6 * 64] * 2
+
+
+def enlarged(out: Path) -> int:
+    """All images of the digits are smaller than the crop; every rank counts its own."""
+    return int(json.loads((out / "checkpoints/step-00000006/state.json").read_text())["enlarged"])
 
 
 def assert_same_weights(one: Path, other: Path) -> None:

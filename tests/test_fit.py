@@ -116,6 +116,10 @@ def test_killed_in_the_middle_and_continued_equals_the_uninterrupted_run(tmp_pat
     assert again.returncode == 0, again.stderr
     assert "continuing killed at step 1" in again.stdout
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
+    counted = [
+        json.loads((tmp_path / out / "summary.json").read_text())["enlarged_images"] for out in ("whole", "killed")
+    ]
+    assert counted == [22 * 128] * 2
 
 
 def test_sigterm_saves_and_the_same_call_goes_on(tmp_path: Path) -> None:

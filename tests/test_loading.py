@@ -182,9 +182,11 @@ def test_enlarged_images_are_told_of_once(
 ) -> None:
     enlarged = EnlargedImages(16)
     with caplog.at_level(logging.INFO, logger="sslkit"):
+        flushed = []
         for count, size in noted:
             enlarged.note(count, size)
-    assert len(enlarged) == sum(count for count, _ in noted)
+            flushed.append(enlarged.flush())
+    assert flushed == [count for count, _ in noted]
     assert [record.levelname for record in caplog.records] == ([level] if level else [])
     assert all("16 pixels" in record.getMessage() for record in caplog.records)
 

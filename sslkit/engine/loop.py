@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol, cast
 
 from sslkit.data.batch import Batch
+from sslkit.data.enlarged import EnlargedImages
 from sslkit.data.loading import MAX_REPLACEMENTS, AugmentedImages, StepSampler, default_workers, make_loader
 from sslkit.data.reading import BadImage
 from sslkit.engine.bad_images import BadImages
@@ -54,6 +55,7 @@ class Standing:
         evaluations: values by the step at which they were taken.
         last_loss: of the last step that was read back.
         back_offs: steps that fp16's scaler skipped.
+        enlarged: images smaller than the largest view, counted whenever they were loaded.
         best: step and value of the best checkpoint, by the recipe's metric.
     """
 
@@ -63,6 +65,7 @@ class Standing:
     evaluations: dict[str, dict[str, float]] = field(default_factory=dict)
     last_loss: float | None = None
     back_offs: int = 0
+    enlarged: int = 0
     best: tuple[int, float] | None = None
 
 
@@ -97,6 +100,7 @@ class Loop:
         self.train, self.checkpoint = train, checkpoint
         self.store, self.watching, self.evaluate, self.bad = store, watching, evaluate, bad
         self.standing = Standing(data=fingerprint(images))
+        self.enlarged = EnlargedImages(max(view.size for view in run.augmenter.views))
         self.recorder = Recorder(steps.steps_per_epoch, train.batch_size)
         self._saved_at = time.monotonic()
 
@@ -175,6 +179,7 @@ class Loop:
 
     def _step(self, batch: Batch) -> None:
         self._note_bad(batch)
+        self.enlarged.note(batch.enlarged, len(batch))
         at = Position(self.standing.step, self.steps.total, self.steps.steps_per_epoch)
         report = training_step(self.run, batch, at)
         self.standing.step += 1
@@ -221,6 +226,7 @@ class Loop:
     def _flush(self) -> None:
         rows = self.recorder.flush()
         self.bad.flush()
+        self.standing.enlarged += self.enlarged.flush()
         for row in rows:
             if row.name == "loss":
                 self.standing.last_loss = row.value

@@ -37,4 +37,5 @@ def summarise(standing: Standing, steps: Length, train: Train, device: torch.dev
         "peak_memory_mb": round(peak_memory_mb(device), 1),
         "world_size": world_size(),
         "back_offs": standing.back_offs,
+        "enlarged_images": standing.enlarged,
     }
