@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,39 @@ def test_a_failing_save_names_the_path_and_leaves_the_old_ones(tmp_path: Path) -
     with pytest.raises(RunError, match=r"step-00000002 was not saved .* free on that disk"):
         store.save({"student": net(2)}, {"optimizer": Full()}, {"step": 2}, None)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    save(CheckpointStore(tmp_path), 1)
+    script = (
+        "import resource, sys, torch\n"
+        "from pathlib import Path\n"
+        "from sslkit.engine.checkpoint import CheckpointStore\n"
+        "from sslkit.errors import RunError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "net = torch.nn.Linear(100, 100)\n"
+        "try:\n"
+        "    CheckpointStore(Path(sys.argv[1])).save({'student': net}, {}, {'step': 2}, None)\n"
+        "except RunError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "step-00000002 was not saved (the weights alone need 0.0 MB" in done.stdout
+    assert "the older checkpoints are whole" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+def test_a_kill_during_retention_leaves_no_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = CheckpointStore(tmp_path)
+    half = save(store, 1).rename(tmp_path / ".step-00000001.retired")
+    (half / "manifest.json").unlink()
+    save(store, 2)
+    store.repair()
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]
+    assert not caplog.records
 
 
 def test_what_a_killed_save_left_is_removed(tmp_path: Path) -> None:

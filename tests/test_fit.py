@@ -138,6 +138,39 @@ def test_sigterm_saves_and_the_same_call_goes_on(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "checkpoints" / f"step-{step:08d}").is_dir()
 
 
+LAST_STEP = """
+import os, signal, sslkit
+from sslkit.parts import Watcher
+
+class Stop(Watcher):
+    # asks to stop in the step before the last one: the loop sees it in the last
+    @sslkit.hookimpl
+    def step_end(self, at):
+        if at.step == at.total - 2 and not os.path.exists("asked"):
+            open("asked", "w").close()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+@sslkit.hookimpl
+def sslkit_register(registry):
+    registry.watcher("stop", Stop)
+"""
+
+
+def test_a_signal_in_the_last_step_does_not_lose_the_last_evaluation(tmp_path: Path) -> None:
+    file = write(tmp_path, tiny())
+    (tmp_path / "stop.py").write_text(LAST_STEP)
+    words = command(file, "--out", "run", "--plugin", "stop.py", "--watch.stop", "{}")
+    stopped, again = (
+        subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+        for _ in range(2)
+    )
+    assert stopped.returncode == 143, stopped.stderr
+    assert "stopped and saved at step 22 of 22" in stopped.stderr
+    assert again.returncode == 0, again.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert "teacher/knn/k5_top1" in summary
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finished") / "run"

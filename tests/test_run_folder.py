@@ -74,6 +74,30 @@ def test_a_first_try_that_trained_nothing_does_not_stand_in_the_way(tmp_path: Pa
         opened(tmp_path / "run", {**RECIPE, "seed": 2})
 
 
+@pytest.mark.parametrize("left", ["summary.json", "checkpoints/.step-00000001.replaced"])
+def test_what_was_trained_is_never_taken_for_another_recipes(tmp_path: Path, left: str) -> None:
+    opened(tmp_path / "run").close()
+    (tmp_path / "run" / left).parent.mkdir(exist_ok=True)
+    (tmp_path / "run" / left).write_text("{}")
+    with pytest.raises(UserError, match=r"another recipe \(seed: 0 there, 2 now\)"):
+        opened(tmp_path / "run", {**RECIPE, "seed": 2})
+
+
+def test_a_kill_before_the_first_recipe_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / ".recipe.yaml.123").write_text("se")
+    opened(tmp_path).close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "recipe.yaml"]
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", '{"loss": 1.0}'])
+def test_a_summary_that_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(UserError, match=r"summary\.json is no summary; delete it"):
+        RunFolder(tmp_path).summary()
+
+
 def test_keys_that_differ_and_keys_that_may() -> None:
     now = {"seed": 1, "train": {"epochs": 3, "workers": 4}, "head": {"name": "x", "out_dim": 4, "new": True}}
-    assert different_keys(RECIPE, now) == {"seed": (0, 1), "head.new": ("absent", True)}
+    now |= {"data": {"name": "y", "root": "moved"}, "evaluate": {}, "watch": {"csv": {}}}
+    was = {**RECIPE, "data": {"name": "y", "root": "there"}, "evaluate": {"knn": {"k": [1]}}}
+    assert different_keys(was, now) == {"seed": (0, 1), "head.new": ("absent", True)}

@@ -1,4 +1,4 @@
-"""Checkpoints: folders that are published whole, verified before use, and never unpickled.
+"""Checkpoints: folders that are published whole, verified before use, and read without running code.
 
 ``checkpoints/step-00000120/`` holds ``weights.safetensors`` (student, teacher and losses with their buffers),
 ``optimizer.pt``, ``state.json`` (where the run stands) and ``manifest.json`` (size and SHA-256 of each file).
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -84,12 +85,14 @@ class CheckpointStore:
             beside.rename(final)
             sync(self.folder)
             shutil.rmtree(retired, ignore_errors=True)
-        except (OSError, RuntimeError) as error:  # a full disk is a RuntimeError in torch.save
+        except (OSError, RuntimeError, SafetensorError) as error:
+            # a full disk is a RuntimeError in torch.save, and an error of its own in safetensors
             shutil.rmtree(beside, ignore_errors=True)
             usage = shutil.disk_usage(self.folder if self.folder.is_dir() else self.folder.parent)
+            needed = sum(tensor.nbytes for module in modules.values() for tensor in module.state_dict().values())
             raise RunError(
-                f"checkpoint {final} was not saved ({free_text(usage.free)} free on that disk): {error}; "
-                "the older checkpoints are whole"
+                f"checkpoint {final} was not saved (the weights alone need {size_text(needed)}, "
+                f"{size_text(usage.free)} are free on that disk): {error}; the older checkpoints are whole"
             ) from error
         self._retire(best)
         return final
@@ -136,7 +139,13 @@ class CheckpointStore:
     def _retire(self, best: int | None) -> None:
         for path in self._published()[: -self.keep]:
             if best is None or path != self._path(best):
-                shutil.rmtree(path)
+                # out of sight first: a kill in the middle leaves no half checkpoint
+                hidden = path.with_name(f".{path.name}.retired")
+                try:
+                    path.rename(hidden)
+                    shutil.rmtree(hidden)
+                except OSError as error:
+                    log.warning("the old checkpoint %s could not be deleted: %s", path, error)
 
 
 def restore(modules: Mapping[str, nn.Module], weights: Mapping[str, Tensor]) -> None:
@@ -159,7 +168,7 @@ def restore(modules: Mapping[str, nn.Module], weights: Mapping[str, Tensor]) -> 
         raise RunError(f"the checkpoint holds weights that this run has no place for: {', '.join(over[:5])}")
 
 
-def free_text(size: int) -> str:
+def size_text(size: int) -> str:
     """A number of bytes as a person reads it."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 

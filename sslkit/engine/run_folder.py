@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -14,12 +15,16 @@ from sslkit.engine.files import write_json, write_text
 from sslkit.errors import UserError
 from sslkit.recipe.dump import to_yaml
 
-#: Recipe keys that may differ when a run is continued: they change how it runs and not what it is meant to compute
-#: (another device or number of threads may change last bits).
+#: Recipe keys that may differ when a run is continued: they change how it runs and is judged, and not what it is meant
+#: to train (another device or number of threads may change last bits). That the images are the same is checked by
+#: their names, wherever they lie.
 FREE_KEYS = (
     "train.workers", "train.worker_timeout", "train.threads", "train.device", "train.max_steps", "train.log_every",
-    "checkpoint.every_", "checkpoint.keep", "watch.",
+    "checkpoint", "watch", "evaluate", "eval_data", "data.root",
 )  # fmt: skip
+
+#: What a run that was refused or killed before its first step leaves.
+_OURS = re.compile(r"\.lock|log\.txt|\.recipe\.yaml\.\d+")
 
 
 class RunFolder:
@@ -65,6 +70,8 @@ class RunFolder:
     def _make(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         self._take_lock()
+        for left in self.path.glob(".recipe.yaml.*"):
+            left.unlink()  # by a process that was killed while it wrote
 
     def _holds_a_run(self) -> bool:
         return (self.path / "recipe.yaml").is_file()
@@ -79,7 +86,13 @@ class RunFolder:
         """The summary of a finished run; None if the run is not finished."""
         if not self.summary_file.is_file():
             return None
-        return json.loads(self.summary_file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        try:
+            found = json.loads(self.summary_file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            found = error
+        if not isinstance(found, dict) or "steps" not in found:
+            raise UserError(f"{self.summary_file} is no summary; delete it, and the same command writes it anew")
+        return found
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Mark the run as finished."""
@@ -89,7 +102,7 @@ class RunFolder:
         """Leave a folder alone, and without a lock, that holds something and is no run."""
         if not self.path.is_dir() or self._holds_a_run():
             return
-        strange = sorted(entry.name for entry in self.path.iterdir() if entry.name not in (".lock", "log.txt"))
+        strange = sorted(entry.name for entry in self.path.iterdir() if not _OURS.fullmatch(entry.name))
         if strange:
             raise UserError(
                 f"--out {self.path}: the folder holds {strange[0]!r} and is no run; name an empty or a new one"
@@ -109,7 +122,8 @@ class RunFolder:
     def _check_recipe(self, resolved: Mapping[str, Any]) -> None:
         file = self.path / "recipe.yaml"
         # where nothing was trained (a first try with a mistake in it), nothing is lost
-        if not self._holds_a_run() or not any(self.checkpoints.glob("step-*")):
+        trained = self.summary_file.is_file() or (self.checkpoints.is_dir() and any(self.checkpoints.iterdir()))
+        if not self._holds_a_run() or not trained:
             return
         try:
             there = yaml.safe_load(file.read_text(encoding="utf-8"))

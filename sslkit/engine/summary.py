@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sslkit.engine.build import Length
-from sslkit.engine.loop import Standing
+from sslkit.engine.standing import Standing
 from sslkit.parts.collectives import world_size
 from sslkit.recipe.settings import Train
 
@@ -38,4 +38,6 @@ def summarise(standing: Standing, steps: Length, train: Train, device: torch.dev
         "world_size": world_size(),
         "back_offs": standing.back_offs,
         "enlarged_images": standing.enlarged,
+        "best_step": standing.best.step if standing.best else None,
+        "best_value": standing.best.value if standing.best else None,
     }

@@ -48,6 +48,9 @@ def show_results(folder: Path, summary: Mapping[str, Any]) -> None:
         say(line)
     seconds, speed = summary["seconds"], summary["images_per_second"]
     say(f"trained {summary['steps']} steps in {seconds:.0f} s ({speed or 0:.0f} images/s); the run lies in {folder}")
+    if summary.get("best_step") is not None:
+        where = folder / "checkpoints" / f"step-{summary['best_step']:08d}"
+        say(f"the best checkpoint, {summary['best_value']:.2f} by checkpoint.best_metric: {where}")
     if summary.get("bad_images"):
         say(f"{summary['bad_images']} images could not be read: {folder / 'bad_images.csv'} lists them")
     say("what to try next:")

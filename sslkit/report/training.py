@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sslkit.engine.bad_images import BadImages
-from sslkit.engine.build import build_run, evaluation_data, evaluators, length, training_images, watchers
+from sslkit.engine.build import build_run, dataset, evaluators, length, training_images, watchers
 from sslkit.engine.checkpoint import CheckpointStore
 from sslkit.engine.distributed import choose_device, first_decides, is_first, process_group
 from sslkit.engine.environment import environment
@@ -20,6 +20,7 @@ from sslkit.engine.files import write_json
 from sslkit.engine.hooks import Watching
 from sslkit.engine.loop import Loop
 from sslkit.engine.run_folder import RunFolder
+from sslkit.engine.saving import Saving
 from sslkit.engine.summary import summarise
 from sslkit.evaluate.needs import check_evaluators
 from sslkit.parts.collectives import world_size
@@ -130,19 +131,22 @@ def _draw(what: str, draw: Callable[[], object]) -> None:
 
 def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[Loop, Watching]:
     """Build every part, and look over what can be known before training."""
-    images = training_images(recipe)
+    data = dataset(recipe.data)
+    images = training_images(recipe, data)
     steps = length(recipe, len(images))
     classes = len(images.classes) if images.classes is not None else None
     run = build_run(recipe, steps, classes, device)
-    judges, data = evaluators(recipe), evaluation_data(recipe)
-    check_evaluators(judges, run.student.backbone, data)
+    judges = evaluators(recipe)
+    # a folder of a million images is listed once
+    judged = dataset(recipe.eval_data) if recipe.eval_data else data
+    check_evaluators(judges, run.student.backbone, recipe.preprocess, judged)
     with first_decides():
         watching = Watching(watchers(recipe) if is_first() else {})
     bad = BadImages(folder.path / "bad_images.csv")
-    evaluation = RunEvaluation(recipe, judges, data, folder, run.precision, steps, bad)
+    evaluation = RunEvaluation(recipe, judges, judged, folder, run.precision, steps, bad)
     if is_first():
         write_json(folder.path / "environment.json", environment(device))
         _draw("views", lambda: draw_views(folder, images, run.augmenter, recipe))
     store = CheckpointStore(folder.checkpoints, recipe.checkpoint.keep)
-    loop = Loop(run, images, steps, recipe.train, recipe.checkpoint, store, watching, evaluation, bad)
-    return loop, watching
+    saving = Saving(run, recipe.checkpoint, store, watching)
+    return Loop(run, images, steps, recipe.train, saving, watching, evaluation, bad), watching

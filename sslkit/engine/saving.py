@@ -1,0 +1,129 @@
+"""When a run is saved, and how it is put into a checkpoint and taken up again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import torch.distributed as dist
+
+from sslkit.engine.checkpoint import CheckpointStore, restore
+from sslkit.engine.distributed import barrier, is_first
+from sslkit.engine.hooks import Watching
+from sslkit.engine.run import Run
+from sslkit.engine.standing import Best, Standing
+from sslkit.errors import RunError, UserError, nearest
+from sslkit.parts.collectives import world_size
+from sslkit.recipe.settings import Checkpointing
+
+
+class Saving:
+    """The checkpoints of one run.
+
+    Args:
+        run: the built parts.
+        checkpoint: the recipe's section.
+        store: where checkpoints go.
+        watching: the watchers, whose state is saved too.
+    """
+
+    def __init__(self, run: Run, checkpoint: Checkpointing, store: CheckpointStore, watching: Watching) -> None:
+        self.run, self.checkpoint, self.store, self.watching = run, checkpoint, store, watching
+        self._saved_at = time.monotonic()
+
+    def resume(self, data: str) -> Standing | None:
+        """Take up the newest whole checkpoint; None if there is none.
+
+        Args:
+            data: the fingerprint of the images that the run is to go on with.
+
+        Raises:
+            UserError: if they are not what the run began with.
+            RunError: if the checkpoint does not fit, or the ranks do not see the same one.
+        """
+        if is_first():
+            self.store.repair()
+        # the first rank puts damaged checkpoints aside before the others look
+        barrier()
+        found = self.store.newest()
+        _agree(found.state["step"] if found else None)
+        if found is None:
+            return None
+        state = dict(found.state)
+        watchers = state.pop("watchers", {})
+        standing = Standing.from_data(state)
+        if standing.data != data:
+            raise UserError(
+                f"the run began with other images ({standing.data}, now {data}: number, and digest of names): bring "
+                "them back, or start anew with --fresh or another --out"
+            )
+        self.watching.load_state_dict(watchers)
+        restore(self.run.modules(), found.weights)
+        self.run.optimizer.load_state_dict(found.optimizer["optimizer"])
+        self.run.precision.scaler.load_state_dict(found.optimizer["scaler"])
+        if self.run.rule is not None:
+            self.run.rule.load_state_dict(found.optimizer["rule"])
+        self.run.guard.back_offs = standing.back_offs
+        if standing.best and standing.best.of != self._best_of():
+            standing.best = None
+        return standing
+
+    def save(self, standing: Standing) -> None:
+        """Publish a checkpoint (on the first rank)."""
+        self._saved_at = time.monotonic()
+        if not is_first():
+            return
+        optimizer = {
+            "optimizer": self.run.optimizer.state_dict(),
+            "scaler": self.run.precision.scaler.state_dict(),
+            "rule": self.run.rule.state_dict() if self.run.rule else {},
+        }
+        state = {**standing.as_data(), "watchers": self.watching.state_dict()}
+        self.store.save(self.run.modules(), optimizer, state, standing.best.step if standing.best else None)
+
+    def due(self, step: int, steps_per_epoch: int) -> bool:
+        """Whether the recipe's number of steps or epochs has passed when ``step`` steps are done."""
+        when = self.checkpoint
+        by_steps = when.every_steps is not None and step % when.every_steps == 0
+        epoch, rest = divmod(step, steps_per_epoch)
+        return by_steps or (rest == 0 and when.every_epochs is not None and epoch % when.every_epochs == 0)
+
+    def minutes_passed(self) -> bool:
+        """Whether the recipe's number of minutes has passed on this rank since the last checkpoint."""
+        minutes = self.checkpoint.every_minutes
+        return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+
+    def note_best(self, standing: Standing, values: Mapping[str, float]) -> None:
+        """Remember the checkpoint of this evaluation, if it is the best one so far.
+
+        Raises:
+            UserError: if an evaluator that ran gives no number of the name that the recipe wants.
+        """
+        wanted = self.checkpoint.best_metric
+        if wanted is None:
+            return
+        owner = wanted.rpartition("/")[0] + "/"
+        if wanted not in values and any(name.startswith(owner) for name in values):
+            raise UserError(f"checkpoint.best_metric: no evaluation gives {wanted!r}; {nearest(wanted, values)}")
+        if standing.step == 0 or wanted not in values:
+            return
+        sign = 1 if self.checkpoint.best_mode == "max" else -1
+        if standing.best is None or sign * values[wanted] > sign * standing.best.value:
+            standing.best = Best(standing.step, values[wanted], self._best_of())
+
+    def _best_of(self) -> str:
+        return f"{self.checkpoint.best_mode} {self.checkpoint.best_metric}"
+
+
+def _agree(step: int | None) -> None:
+    """Whether all ranks have found the checkpoint of the same step: DDP would not notice if they had not."""
+    steps = [step]
+    if world_size() > 1:
+        steps = [None] * world_size()
+        dist.all_gather_object(steps, step)
+    if len(set(steps)) > 1:
+        raise RunError(
+            f"the processes do not see the same checkpoints (steps, by process: {steps}): --out must be a folder that "
+            "all of them share",
+            on_every_rank=True,
+        )
