@@ -84,6 +84,26 @@ def test_transparent_palettes_are_read_without_a_warning(tmp_path: Path) -> None
         assert read_image(Files(path), 0, 3).mode == "RGB"
 
 
+def test_floats_from_0_to_1_are_scaled_to_8_bits(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0.0, 0.5, 1.0, np.nan, 7.0]], dtype=np.float32)).save(tmp_path / "f.tif")
+    assert array(read_image(Files(tmp_path / "f.tif"), 0, 1)).tolist() == [[0, 128, 255, 0, 255]]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_turned_upright(tmp_path: Path, channels: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # taken with the camera turned by a quarter
+    Image.fromarray(PIXELS).save(tmp_path / "turned.png", exif=exif)
+    turned = read_image(Files(tmp_path / "turned.png"), 0, channels)
+    upright = read_image(One(Image.fromarray(np.rot90(PIXELS, -1))), 0, channels)
+    np.testing.assert_array_equal(array(turned), array(upright))
+
+
+def test_damaged_metadata_harms_no_pixel(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "x.jpg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff nonsense")
+    assert read_image(Files(tmp_path / "x.jpg"), 0, 3).size == (7, 11)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_16_bit_grey_is_scaled_to_8_bits(tmp_path: Path, suffix: str) -> None:
     wide = np.array([[0, 128, 129, 257, 32768, 65535]], dtype=np.uint16)

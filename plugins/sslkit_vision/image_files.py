@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from sslkit.errors import UserError
 
@@ -51,42 +51,17 @@ def find_files(root: Path) -> list[str]:
     return sorted(found)
 
 
-def read_image(path: Path) -> Image.Image:
-    """The image in a file, upright, of mode ``L`` or ``RGB`` (deeper images are scaled to 8 bits a channel).
+def open_image(path: Path) -> Image.Image:
+    """The image in a file, not decoded yet: whoever reads it looks at its size first, and converts its mode.
 
     Raises:
-        OSError: with the path, if it is no regular file, larger than Pillow's limit against decompression bombs
-            (``PIL.Image.MAX_IMAGE_PIXELS``), or does not decode completely.
+        OSError: if it is no regular file, or not of a type that Pillow knows.
     """
-    try:
-        # opening a pipe would wait for a writer
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise OSError("not a regular file")
-        with Image.open(path) as image:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and image.width * image.height > limit:
-                raise OSError(f"{image.width} x {image.height} pixels are more than the {limit} allowed")
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return _eight_bit(image)
-    except Exception as error:
-        # damaged files make Pillow's decoders raise nearly anything, from SyntaxError to struct.error
-        raise OSError(f"{path}: not readable as an image: {type(error).__name__}: {error}") from error
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    if image.mode in ("L", "RGB"):
-        return image
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # Pillow's own conversion would clip: everything above 255 would be white
-        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-    if image.mode == "F":
-        return Image.fromarray((np.nan_to_num(np.asarray(image)).clip(0, 1) * 255).round().astype(np.uint8))
-    if image.mode in ("1", "LA", "La"):
-        return image.convert("L")
-    if image.mode == "P" and "transparency" in image.info:
-        return image.convert("RGBA").convert("RGB")
-    return image.convert("RGB")
+    # opening a pipe would wait for a writer
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("not a regular file")
+    # from memory: a file that is open until its image is decoded could stay open for long
+    return Image.open(io.BytesIO(path.read_bytes()))
 
 
 def _identity(folder: Path) -> tuple[int, int]:

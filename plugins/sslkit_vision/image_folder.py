@@ -14,11 +14,11 @@ from PIL import Image
 
 from sslkit.errors import UserError
 from sslkit.parts import Dataset, Images, Split
-from sslkit_vision.image_files import find_files, read_image, readable_extensions
+from sslkit_vision.image_files import find_files, open_image, readable_extensions
 
 
 class FolderImages(Images):
-    """Image files below a folder, in sorted order; ``read`` gives mode ``L`` or ``RGB``, upright.
+    """Image files below a folder, in sorted order.
 
     Args:
         root: the folder.
@@ -44,9 +44,9 @@ class FolderImages(Images):
         """Image ``index``.
 
         Raises:
-            OSError: if the file cannot be read.
+            OSError: if the file cannot be opened as an image.
         """
-        return read_image(self.root / self._relative(index))
+        return open_image(self.root / self._relative(index))
 
     def label(self, index: int) -> int | None:
         """The number of the image's first-level folder; None without labels."""

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import PIL.Image
 import torch
+from PIL.ExifTags import Base
 from PIL.Image import DecompressionBombError, DecompressionBombWarning, Image
+from PIL.ImageOps import exif_transpose
 from torch import Tensor
 
 from sslkit.parts.dataset import Images
@@ -74,8 +76,8 @@ class UnreadableImage(OSError):
 def read_image(images: Images, index: int, channels: int) -> Image:
     """Image ``index`` as 8 bits a channel, decoded completely.
 
-    Alpha is dropped, not composited, and EXIF orientation is not applied: the pixels are those that torchvision's
-    loader gives. 16-bit grey is scaled to 8 bits (65535 becomes 255); other wide modes are clipped as Pillow does.
+    The image is turned upright as its EXIF orientation says. Alpha is dropped, not composited. 16-bit grey is scaled
+    to 8 bits (65535 becomes 255), and so are floats from 0 to 1; other wide modes are clipped as Pillow does.
 
     Args:
         images: a split.
@@ -131,8 +133,11 @@ def _from_tensor(pixels: Tensor) -> Image:
 def to_mode(image: Image, channels: int) -> Image:
     """The image decoded and converted as :func:`read_image` does: RGB for 3 channels, grey (L) for 1."""
     mode = "RGB" if channels == 3 else "L"
+    image = _upright(image)
     if image.mode.startswith("I"):
         image = _from_16_bits(image)
+    elif image.mode == "F":
+        image = _from_floats(image)
     elif image.mode == "P" and "transparency" in image.info:
         # Pillow warns when it converts such palettes to RGB in one go
         image = image.convert("RGBA")
@@ -144,7 +149,6 @@ def to_mode(image: Image, channels: int) -> Image:
         image = image.convert("RGB")
     if image.mode != mode:
         return image.convert(mode)
-    image.load()
     return image
 
 
@@ -152,6 +156,21 @@ def _from_16_bits(image: Image) -> Image:
     # mode "I" has 32 bits, but is what Pillow gave for 16-bit PNGs before version 11
     values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
     return PIL.Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def _from_floats(image: Image) -> Image:
+    values = np.nan_to_num(np.asarray(image)).clip(0, 1) * 255
+    return PIL.Image.fromarray(values.round().astype(np.uint8))
+
+
+def _upright(image: Image) -> Image:
+    # first: on the way to its metadata, Pillow would swallow that a PNG's pixels are damaged
+    image.load()
+    try:
+        turned = image.getexif().get(Base.Orientation, 1) != 1
+    except Exception:  # noqa: BLE001 - damaged metadata can raise anything, and harms no pixel
+        turned = False
+    return exif_transpose(image) if turned else image
 
 
 def _in_one_line(error: BaseException) -> str:
