@@ -11,11 +11,28 @@ class UserError(Exception):
     """A mistake a user can mend: what is wrong, where, and what would be right.
 
     The command line prints the message alone and exits with code 2.
+
+    Args:
+        message: one sentence.
+        on_every_rank: whether all processes of a distributed run meet it alike, so that the first one speaks for all.
     """
+
+    def __init__(self, message: str, *, on_every_rank: bool = True) -> None:
+        super().__init__(message)
+        self.on_every_rank = on_every_rank
 
 
 class RunError(Exception):
-    """A run that cannot go on (a non-finite loss, a failing part): the command line exits with code 1."""
+    """A run that cannot go on (a non-finite loss, a failing part): the command line exits with code 1.
+
+    Args:
+        message: one sentence.
+        on_every_rank: as in :class:`UserError`; what goes wrong in a run mostly does so in one process.
+    """
+
+    def __init__(self, message: str, *, on_every_rank: bool = False) -> None:
+        super().__init__(message)
+        self.on_every_rank = on_every_rank
 
 
 class Stopped(Exception):

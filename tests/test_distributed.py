@@ -148,6 +148,46 @@ def test_two_ranks_with_two_micro_batches_train_as_one_with_the_whole_batch(tmp_
     assert_same_weights(tmp_path / "one", tmp_path / "four")
 
 
+FAILING = """
+import os, sslkit
+from sslkit_dino.loss import DINOLoss
+
+class Failing(DINOLoss):
+    def forward(self, student, teacher, views, at):
+        if os.environ["RANK"] == "1" and at.step == 2:
+            raise ValueError("boom")
+        return super().forward(student, teacher, views, at)
+
+@sslkit.hookimpl
+def sslkit_register(registry):
+    registry.loss("failing", Failing)
+"""
+
+
+def test_what_fails_on_one_rank_is_told_by_it(tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    options = ["--recipe", str(recipe(tmp_path, use_bn=False)), *SMALL_VIT, "--plugin", "failing.py"]
+    done = torchrun(2, "-m", "sslkit", "fit", *options, "--loss", "failing", "--out", "run", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "error in process 1: the loss 'failing' failed at step 2: ValueError: boom" in done.stderr
+    assert not re.search(r'File ".*/sslkit/', done.stderr), done.stderr[-3000:]
+
+
+def test_ranks_that_see_different_checkpoints_stop(tmp_path: Path) -> None:
+    options = ["--recipe", str(recipe(tmp_path, use_bn=False)), *SMALL_VIT, "--checkpoint.every_steps", "1"]
+    fit(*options, "--out", "run", "--train.max_steps", "2", cwd=tmp_path)
+    script = tmp_path / "apart.py"
+    script.write_text(
+        "import os, sys\n"
+        "from sslkit.cli.main import main\n"
+        "out = 'run' if os.environ['RANK'] == '0' else 'elsewhere'\n"
+        "sys.exit(main(['fit', *sys.argv[1:], '--out', out]))\n"
+    )
+    done = torchrun(2, str(script), *options, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "error: the processes do not see the same checkpoints (steps, by process: [2, None])" in done.stderr
+
+
 def test_sigterm_to_torchrun_saves_and_one_process_continues(tmp_path: Path) -> None:
     options = ["--recipe", str(recipe(tmp_path, use_bn=False)), *SMALL_VIT, "--out", "run"]
     options += ["--train.max_steps", "null", "--train.epochs", "8"]

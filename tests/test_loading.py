@@ -157,6 +157,24 @@ def test_ranks_of_one_machine_share_its_cores(
     assert default_workers() == workers
 
 
+class Broken(Tinted):
+    """Fails on one image."""
+
+    def render(self, image: Image.Image, view: ViewSpec, draws: Draws) -> torch.Tensor:
+        if image.getpixel((0, 0))[0] == 7:
+            raise KeyError("oops")
+        return super().render(image, view, draws)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_failing_part_is_one_sentence_from_any_process(workers: int) -> None:
+    views = AugmentedImages(Colours(10), Broken(), 3, seed=3)
+    loader = make_loader(views, StepSampler(10, 10, 3, 0, 1), workers=workers, timeout=60, pin=False)
+    (batch,) = loader
+    assert batch.failure == "the data set or the augmenter failed on image 7: KeyError: 'oops'"
+    assert not batch.pixels
+
+
 class Growing(Colours):
     """Images of 1, 2, ... pixels a side: the first three are smaller than the larger view."""
 

@@ -12,10 +12,14 @@ from torch import Tensor
 import sslkit
 from sslkit.data.batch import Batch
 from sslkit.engine.build import Length, build_run
+from sslkit.engine.hooks import Acting
+from sslkit.engine.precision import Precision
 from sslkit.engine.run import Run
 from sslkit.engine.step import training_step
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Position
+from sslkit.parts import Loss, LossTerms, Outputs, Position, TeacherRule, Views
+from sslkit.plugins.manager import load_registry
+from sslkit.plugins.registry import Registrar, Registry
 from sslkit.recipe.load import load_recipe
 from sslkit.recipe.overrides import Override
 
@@ -83,6 +87,43 @@ def test_a_non_finite_loss_moves_nothing() -> None:
     assert same(before, after)
 
 
+def test_what_a_hook_makes_of_a_gradient_is_checked_too() -> None:
+    run = built()
+
+    class Poison:
+        @sslkit.hookimpl
+        def before_step(self, student: torch.nn.Module) -> None:
+            next(student.parameters()).grad.fill_(float("nan"))  # type: ignore[union-attr]
+
+    run.acting = Acting({"the head 'poison'": Poison()})
+    before = state(run)
+    with pytest.raises(RunError, match="a gradient is not finite at step 0"):
+        training_step(run, batch(), Position(0, 10, 5))
+    assert same(before, state(run))
+
+
+def test_fp16_scale_grows_only_after_a_whole_interval_of_good_steps() -> None:
+    scaler = (precision := Precision("fp16", torch.device("cpu"))).scaler
+    scaler = precision.scaler = torch.amp.GradScaler("cpu", growth_interval=3)
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], 0.0)
+
+    def good() -> float:
+        weight.grad = None
+        precision.backward(weight.sum())
+        precision.unscale(optimizer)
+        precision.grow()
+        return float(scaler.get_scale())
+
+    first = good()
+    good()
+    weight.grad = None
+    precision.backward(weight.sum() * float("inf"))
+    precision.unscale(optimizer)
+    precision.back_off()
+    assert [good(), good(), good()] == [first / 2, first / 2, first]
+
+
 def test_fp16_backs_off_where_only_a_gradient_is_not_finite_and_ends_at_the_smallest_scale() -> None:
     run = built(train__precision="fp16")
     run.precision.dtype = torch.bfloat16  # what is tested is the scaler: not every CPU has fast fp16
@@ -107,6 +148,54 @@ def test_a_failing_loss_is_named() -> None:
     run.losses["dino"].forward = broken  # type: ignore[method-assign]
     with pytest.raises(RunError, match="the loss 'dino' failed at step 3: KeyError: 'oops'"):
         training_step(run, batch(), Position(3, 10, 5))
+
+
+def test_a_failing_net_is_named() -> None:
+    run = built()
+
+    def broken(*_: object) -> None:
+        raise ValueError("boom")
+
+    run.student.head.forward = broken  # type: ignore[union-attr, method-assign]
+    with pytest.raises(RunError, match="the student failed at step 0: ValueError: boom"):
+        training_step(run, batch(), Position(0, 10, 5))
+
+
+class Temperature(Loss):
+    """Learns a temperature."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.temperature = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, student: Outputs, teacher: Outputs | None, views: Views, at: Position) -> LossTerms:
+        raise AssertionError("never built")
+
+
+class Acts(TeacherRule):
+    """Has a misspelt hook."""
+
+    def update(self, teacher: torch.nn.Module, student: torch.nn.Module, at: Position) -> None:
+        """Nothing."""
+
+    @sslkit.hookimpl
+    def befor_step(self) -> None:
+        """Never fires."""
+
+
+def test_what_would_be_ignored_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry(list(load_registry().parts))
+    registrar = Registrar(registry, "strange", "strange 1")
+    registrar.loss("temperature", Temperature)
+    registrar.teacher("acts", Acts)
+
+    def build(**changes: object) -> Run:
+        return build_run(load_recipe({**RECIPE, **changes}, (), registry), Length(5, 10), 10, torch.device("cpu"))
+
+    with pytest.raises(UserError, match="has the parameter 'temperature', which nothing would train"):
+        build(loss={"name": "temperature"})
+    with pytest.raises(UserError, match="the teacher rule 'acts' implements a run hook 'befor_step'.*'before_step'"):
+        build(teacher={"name": "acts"})
 
 
 def test_the_step_reads_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,6 +292,20 @@ def test_a_failing_evaluator_loses_no_training_and_is_tried_again(tmp_path: Path
     assert done.summary["teacher/failing/fine"] == 1.0
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows if "failing" in row] == ["5", "10", "15"]
+
+
+def test_a_run_may_be_judged_otherwise_when_it_is_continued(tmp_path: Path, plugin: Path) -> None:
+    flag = tmp_path / "broken"
+    flag.touch()
+    recipe = {**SHORT, "evaluate": {"failing": {"every": 1, "file": str(flag)}, "counting": {"every": 1}}}
+    with pytest.raises(RunError, match="teacher/failing"):
+        sslkit.fit(recipe, out=tmp_path / "run", plugins=(plugin,))
+    typo = {"evaluate.failing": None, "checkpoint.best_metric": "teacher/counting/valeu"}
+    with pytest.raises(UserError, match="no evaluation gives 'teacher/counting/valeu'; did you mean"):
+        sslkit.fit(recipe, typo, out=tmp_path / "run", plugins=(plugin,))
+    right = {**typo, "checkpoint.best_metric": "teacher/counting/value"}
+    done = sslkit.fit(recipe, right, out=tmp_path / "run", plugins=(plugin,))
+    assert (done.summary["best_step"], done.summary["best_value"]) == (5, -1.0)
 
 
 def test_the_best_checkpoint_by_a_metric_is_kept(tmp_path: Path, plugin: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 
 import pandas as pd
@@ -98,9 +99,16 @@ def scalars(folder):
 
 def test_tensorboard_of_a_killed_and_resumed_run_shows_the_same(tmp_path):
     drive(TensorboardLog(), tmp_path / "straight", 0, 20).fit_end(summary={})
-    killed = drive(TensorboardLog(), tmp_path / "killed", 0, 13)
-    drive(TensorboardLog(), tmp_path / "killed", 10, 20).fit_end(summary={})
-    killed.run_failed(error=KeyboardInterrupt())
+    first = TensorboardLog()
+    drive(first, tmp_path / "killed", 0, 10)
+    saved = json.loads(json.dumps(first.state_dict()))
+    # after the checkpoint of step 10: its evaluation and three steps more are logged, then comes the kill
+    first.rows_logged([Row(10, 2.0, "teacher/knn/k20_top1", 50.0), *rows(11), *rows(12), *rows(13)])
+    again = TensorboardLog()
+    again.load_state_dict(saved)
+    resumed = drive(again, tmp_path / "killed", 10, 20)
+    resumed.fit_end(summary={})
+    first.run_failed(error=KeyboardInterrupt())
     straight = scalars(tmp_path / "straight")
     assert set(straight) == {"loss", "dino/teacher_entropy", "teacher/knn/k20_top1"}
     assert [step for step, _ in straight["loss"]] == list(range(1, 21))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, Images, Metrics
+from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, Images, Metrics, Preprocess
 from sslkit_evaluators.attention_picture import attention_picture
 
 
@@ -39,7 +39,7 @@ class Attention(Evaluator):
             raise UserError(f"mass: {mass} must be between 0 and 1")
         self.images, self.size, self.mass = images, size, mass
 
-    def check(self, backbone: Backbone, data: Dataset) -> None:
+    def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""
         stride = backbone.stride
         if self.size is not None and self.size % stride:
@@ -48,7 +48,7 @@ class Attention(Evaluator):
 
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
         """See :class:`sslkit.parts.Evaluator`."""
-        self.check(frozen.backbone, data)
+        self.check(frozen.backbone, frozen.preprocess, data)
         stride = frozen.backbone.stride
         images = data.split("test") or data.split("train")
         batches = self._first_readable(frozen, images) if images else {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics
+from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, Preprocess
 from sslkit_evaluators.knn_vote import knn_hits
 from sslkit_evaluators.query_transform import QueryTransform
 from sslkit_evaluators.random_crop import check_scale
@@ -71,11 +71,18 @@ class KNN(Evaluator):
         self.raw_pixels = raw_pixels
         self.query_scale, self.query_degrees, self.query_repeats = query_scale, query_degrees, query_repeats
 
-    def check(self, backbone: Backbone, data: Dataset) -> None:
+    def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""
-        train = data.split("train")
-        if train is not None:
-            self._check_bank(len(train))
+        train, test = data.split("train"), data.split("test")
+        if train is None or test is None:
+            return
+        self._check_bank(len(train))
+        needed = (len(train) + len(test)) * preprocess.channels * preprocess.size**2 * 4
+        if self.raw_pixels and needed > _MOST_PIXEL_BYTES:
+            raise UserError(
+                f"raw_pixels needs {needed / 2**30:.0f} GiB for these images and is meant for small ones, "
+                f"at most {_MOST_PIXEL_BYTES / 2**30:.0f} GiB: set it to false"
+            )
 
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
         """See :class:`sslkit.parts.Evaluator`."""
@@ -84,12 +91,6 @@ class KNN(Evaluator):
             raise RunError("k-NN needs a train and a test split")
         values = self._judge(frozen, train, test, None, "")
         if self.raw_pixels:
-            needed = (len(train) + len(test)) * frozen.preprocess.channels * frozen.preprocess.size**2 * 4
-            if needed > _MOST_PIXEL_BYTES:
-                raise UserError(
-                    f"raw_pixels needs {needed / 2**30:.0f} GiB for these images and is meant for small ones, "
-                    f"at most {_MOST_PIXEL_BYTES / 2**30:.0f} GiB: set it to false"
-                )
             values |= self._judge(frozen, train, test, _pixels, "raw_pixels_")
         return Metrics(values)
 

@@ -11,7 +11,7 @@ from PIL.Image import Image, Resampling, Transpose
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, Tokens, generator
+from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, Preprocess, Tokens, generator
 from sslkit_evaluators.linear_probes import LinearProbes, check_length, check_rates
 from sslkit_evaluators.random_crop import check_scale, random_box
 
@@ -135,7 +135,7 @@ class Linear(Evaluator):
         best = max(range(len(self.lrs)), key=lambda row: (accuracies[row], -self.lrs[row]))
         return Metrics({"best_top1": accuracies[best], "best_lr": self.lrs[best]} | values)
 
-    def check(self, backbone: Backbone, data: Dataset) -> None:
+    def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""
         self._feature(backbone)
 
@@ -169,5 +169,6 @@ class Linear(Evaluator):
                     device=known.x.device,
                 )
             probes.train_epoch(known.x, known.labels, epoch)
+            del known  # before the next epoch's features are made: one block of them is large enough
         assert probes is not None  # epochs is at least 1
         return probes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ COMMANDS = {
     "recipes": ("sslkit.cli.recipes", "list or show the recipes that ship with sslkit"),
     "plugins": ("sslkit.cli.plugins", "list the parts that plugins bring, or show the options of one"),
 }
+
+#: What is no fault of sslkit: a disk that is full or may not be written to.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 HELP = """usage: sslkit COMMAND ...
 
@@ -49,11 +53,16 @@ def main(argv: Sequence[str]) -> int:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
     except KeyboardInterrupt:
-        return _tell("interrupted", 130)
+        print("error: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         # the reader of our output has gone (`| head`): not even the flush at exit may complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        return _tell(RunError(f"{error.filename or 'a file'} cannot be written: {error.strerror}"), 1)
 
 
 def console() -> None:
@@ -86,7 +95,10 @@ def _dispatch(argv: list[str]) -> int:
     return code
 
 
-def _tell(error: object, code: int) -> int:
-    if os.environ.get("RANK", "0") == "0":  # under torchrun, the first process speaks for all
+def _tell(error: UserError | RunError, code: int) -> int:
+    rank = os.environ.get("RANK", "0")
+    if rank == "0":
         print(f"error: {error}", file=sys.stderr)
+    elif not error.on_every_rank:  # else the first of torchrun's processes speaks for all
+        print(f"error in process {rank}: {error}", file=sys.stderr)
     return code

@@ -23,6 +23,7 @@ class Sample:
         label: its label, or None.
         bad: images that could not be read on the way.
         enlarged: whether the image's short side is smaller than the largest view.
+        failure: what a part that failed on the way is to blame for, in one sentence; empty: nothing.
     """
 
     views: tuple[Tensor, ...]
@@ -30,6 +31,7 @@ class Sample:
     label: int | None
     bad: tuple[BadImage, ...] = ()
     enlarged: bool = False
+    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Batch:
         bad: images that could not be read and were replaced.
         enlarged: how many images have a short side smaller than the largest view. Like ``bad`` it is told of the
             whole batch, not of micro-batches.
+        failure: the first sample's that has one: then there are no pixels.
     """
 
     pixels: Mapping[int, Tensor]
@@ -50,6 +53,7 @@ class Batch:
     labels: Tensor | None
     bad: tuple[BadImage, ...] = ()
     enlarged: int = 0
+    failure: str = ""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -99,7 +103,7 @@ class Collate:
         bad = tuple(image for sample in samples for image in sample.bad)
         indices = torch.tensor([sample.index for sample in samples])
         if any(not sample.views for sample in samples):
-            return Batch({}, indices, None, bad)
+            return Batch({}, indices, None, bad, failure=next((s.failure for s in samples if s.failure), ""))
         pixels = {}
         for size in dict.fromkeys(spec.size for spec in self.specs):
             rows = [row for row, spec in enumerate(self.specs) if spec.size == size]

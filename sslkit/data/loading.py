@@ -15,6 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from sslkit.data.batch import Batch, Collate, Sample
 from sslkit.data.reading import BadImage, UnreadableImage, read_image
+from sslkit.errors import RunError, UserError, blame
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.dataset import Images
 from sslkit.parts.randomness import generator
@@ -27,7 +28,8 @@ MAX_REPLACEMENTS = 20
 class AugmentedImages(TorchDataset[Sample]):
     """Views of images; indexed by (epoch, image index), on which every draw depends.
 
-    An image that cannot be read is replaced by another one, chosen by key, and listed in the sample.
+    An image that cannot be read is replaced by another one, chosen by key, and listed in the sample. A part that
+    fails is told of in the sample too: an exception would leave a worker process as a traceback in a message.
     """
 
     images: Images
@@ -36,7 +38,13 @@ class AugmentedImages(TorchDataset[Sample]):
     seed: int
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        epoch, wanted = key
+        try:
+            with blame("the data set or the augmenter", f"on image {key[1]}"):
+                return self._sample(*key)
+        except (UserError, RunError) as error:
+            return Sample((), key[1], None, failure=str(error))
+
+    def _sample(self, epoch: int, wanted: int) -> Sample:
         bad: list[BadImage] = []
         index = wanted
         for attempt in range(MAX_REPLACEMENTS):

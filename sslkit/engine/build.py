@@ -76,18 +76,17 @@ _REASONS = {
 }
 
 
-def training_images(recipe: Recipe) -> Images:
-    """The images to train on."""
-    data = cast(Dataset, construct(recipe.data))
+def dataset(spec: PartSpec) -> Dataset:
+    """A data set of the recipe."""
+    return cast(Dataset, construct(spec))
+
+
+def training_images(recipe: Recipe, data: Dataset) -> Images:
+    """The images of the recipe's data to train on."""
     images = data.split("train")
     if images is None or len(images) == 0:
         raise UserError(f"{recipe.data.where}: the data set {recipe.data.name!r} has no images to train on")
     return images
-
-
-def evaluation_data(recipe: Recipe) -> Dataset:
-    """The data that evaluators see: ``eval_data``, or else ``data``."""
-    return cast(Dataset, construct(recipe.eval_data or recipe.data))
 
 
 def evaluators(recipe: Recipe) -> dict[str, Evaluator]:
@@ -181,7 +180,7 @@ def build_run(recipe: Recipe, steps: Length, classes: int | None, device: torch.
         clip=cast(Clip, construct(recipe.clip)) if recipe.clip else None,
         precision=Precision(recipe.train.precision, device),
         guard=Guard(scaled=recipe.train.precision == "fp16"),
-        acting=Acting(_acting_parts(recipe, student, losses)),
+        acting=Acting(_acting_parts(recipe, student, rule, losses)),
         micro_batches=recipe.train.micro_batches,
     )
 
@@ -205,6 +204,12 @@ def _build_losses(
         with isolated("init", recipe.seed, f"losses.{key}"):
             losses[key] = cast(Loss, construct(spec.part, context)).to(device)
         _check_needs(spec.part, losses[key].needs, student, teacher, classes)
+        learned = next((name for name, _ in losses[key].named_parameters()), None)
+        if learned:
+            raise UserError(
+                f"{spec.part.where}: the loss {spec.part.name!r} has the parameter {learned!r}, which nothing would "
+                "train: parameters belong into a head or predictor, and a loss keeps buffers"
+            )
     _check_read(recipe, student, losses)
     _tell_statistics(recipe, student, losses)
     return losses
@@ -264,10 +269,14 @@ def _check_sizes(recipe: Recipe, augmenter: Augmenter, backbone: Backbone) -> No
             )
 
 
-def _acting_parts(recipe: Recipe, student: Network, losses: Mapping[str, Loss]) -> dict[str, object]:
+def _acting_parts(
+    recipe: Recipe, student: Network, rule: TeacherRule | None, losses: Mapping[str, Loss]
+) -> dict[str, object]:
     parts: dict[str, object] = {f"the backbone {recipe.backbone.name!r}": student.backbone}
     if recipe.head and student.head:
         parts[f"the head {recipe.head.name!r}"] = student.head
     if recipe.predictor and student.predictor:
         parts[f"the predictor {recipe.predictor.name!r}"] = student.predictor
+    if recipe.teacher and rule:
+        parts[f"the teacher rule {recipe.teacher.name!r}"] = rule
     return parts | {f"the loss {recipe.losses[key].part.name!r} ({key})": loss for key, loss in losses.items()}

@@ -30,7 +30,7 @@ class Guard:
 
         Args:
             total: the loss, a scalar.
-            norms: gradient norms before clipping, ``[n]``.
+            norms: gradient norms, ``[n]``: before clipping, and of what the hooks made of the gradients.
             at: the step.
 
         Raises:
@@ -50,5 +50,6 @@ class Guard:
         what = "the loss is" if bad_loss else "a gradient is"
         raise RunError(
             f"{what} not finite at step {at.step} (epoch {at.epoch}); nothing was moved, and the last checkpoint is "
-            "whole. What usually helps: a lower optimizer.lr, a longer warm-up, clip, or train.precision bf16 or fp32"
+            "whole. What usually helps: a lower optimizer.lr, a longer warm-up, clip, or train.precision bf16 or fp32",
+            on_every_rank=True,
         )

@@ -56,3 +56,5 @@ class Precision:
                 "gradients are not finite even with fp16's smallest loss scale; use train.precision bf16 or fp32"
             )
         self.scaler.update(scale)
+        # update leaves the count of good steps as it was, and the next good one could already double the scale again
+        self.scaler.load_state_dict({**self.scaler.state_dict(), "_growth_tracker": 0})

@@ -76,11 +76,18 @@ class Run:
         return Views(specs, images, micro.indices, micro.labels)
 
     @torch.no_grad()
-    def targets(self, views: Views) -> Outputs | None:
+    def targets(self, views: Views, at: Position) -> Outputs | None:
         """The teacher's outputs for its views; None without a teacher."""
         if self.teacher is None:
             return None
-        outputs: Outputs = self.teacher(views, views.for_teacher())
+        with blame("the teacher", f"at step {at.step}"):
+            outputs: Outputs = self.teacher(views, views.for_teacher())
+        return outputs
+
+    def outputs(self, views: Views, at: Position) -> Outputs:
+        """The student's outputs for its views."""
+        with blame("the student", f"at step {at.step}"):
+            outputs: Outputs = self.trained(views, views.for_student())
         return outputs
 
     def terms(self, outputs: Outputs, targets: Outputs | None, views: Views, at: Position) -> dict[str, LossTerms]:
@@ -110,10 +117,15 @@ class Run:
     def clip_gradients(self) -> Tensor:
         """Clip what backward left, and return the norms before it, ``[n]``."""
         self.precision.unscale(self.optimizer)
-        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        if self.clip is not None:
-            return self.clip(gradients)
+        return self.clip(self._gradients()) if self.clip is not None else self.gradient_norms()
+
+    def gradient_norms(self) -> Tensor:
+        """The norms of the gradients as they are now, ``[n]``."""
+        gradients = self._gradients()
         return torch.stack(torch._foreach_norm(gradients)) if gradients else torch.zeros(0, device=self.device)
+
+    def _gradients(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self._parameters if parameter.grad is not None]
 
     def modules(self) -> dict[str, nn.Module]:
         """Everything with weights or buffers, by the name that checkpoints use."""

@@ -50,8 +50,8 @@ def training_step(run: Run, batch: Batch, at: Position) -> StepReport:
         views = run.views(micro)
         with gradient_sync(run.trained, on=index == len(micros) - 1):
             with run.precision.autocast():
-                targets = run.targets(views)
-                outputs: Outputs = run.trained(views, views.for_student())
+                targets = run.targets(views, at)
+                outputs = run.outputs(views, at)
             terms = run.terms(outputs, targets, views, at)
             total = run.total(terms)
             run.precision.backward(total / len(micros))
@@ -60,7 +60,7 @@ def training_step(run: Run, batch: Batch, at: Position) -> StepReport:
     loss = torch.stack(totals).mean()
     norms = run.clip_gradients()
     run.acting.call("before_step", at=at, student=run.student)
-    if run.guard.passes(loss, norms, at):
+    if run.guard.passes(loss, torch.cat([norms, run.gradient_norms()]), at):
         run.optimizer.step()
         run.move_teacher(at)
         run.commit(history, at)

@@ -8,6 +8,7 @@ from sslkit.errors import UserError
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.evaluator import Evaluator
+from sslkit.parts.preprocess import Preprocess
 
 
 def missing(evaluator: Evaluator, backbone: Backbone, data: Dataset) -> str | None:
@@ -34,7 +35,9 @@ def missing(evaluator: Evaluator, backbone: Backbone, data: Dataset) -> str | No
     return None
 
 
-def check_evaluators(evaluators: Mapping[str, Evaluator], backbone: Backbone, data: Dataset) -> None:
+def check_evaluators(
+    evaluators: Mapping[str, Evaluator], backbone: Backbone, preprocess: Preprocess, data: Dataset
+) -> None:
     """Let every evaluator that can run look over its options, before hours are spent.
 
     Raises:
@@ -43,7 +46,7 @@ def check_evaluators(evaluators: Mapping[str, Evaluator], backbone: Backbone, da
     for key, evaluator in evaluators.items():
         if missing(evaluator, backbone, data) is None:
             try:
-                evaluator.check(backbone, data)
+                evaluator.check(backbone, preprocess, data)
             except UserError as error:
                 raise UserError(f"evaluate.{key}: {error}") from error
 

@@ -105,8 +105,8 @@ class Evaluator(ABC):
 
     needs: ClassVar[frozenset[str]] = frozenset()
 
-    def check(self, backbone: Backbone, data: Dataset) -> None:  # noqa: B027
-        """Whether the options fit backbone and data; called before training, where ``needs`` are met.
+    def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:  # noqa: B027
+        """Whether the options fit backbone, images and data; called before training, where ``needs`` are met.
 
         Raises:
             UserError: what does not fit, and what would.

@@ -10,7 +10,8 @@ from typing import Literal
 class Preprocess:
     """Resize, centre crop, normalise: saved with a run, and carried by ``sslkit.load_backbone``.
 
-    The defaults are ImageNet's evaluation protocol, as the reference DINO uses it (eval_knn.py).
+    The defaults are ImageNet's statistics; the reference DINO's evaluation (eval_knn.py) is ``size`` 224 with
+    ``resize`` 256.
 
     Args:
         size: side of the square centre crop in pixels; also the size that position embeddings are made for.

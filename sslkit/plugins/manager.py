@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 from functools import cache
@@ -18,9 +19,8 @@ from sslkit.plugins.registry import Registrar, Registry
 GROUP = "sslkit"
 
 
-@cache
 def load_registry(plugin_files: tuple[Path, ...] = ()) -> Registry:
-    """The registry of all installed plugins and of the given single files.
+    """The registry of all installed plugins and of the given single files, which are read anew each time.
 
     A broken installed plugin is kept in ``Registry.broken`` and told only where it matters; a broken
     file that the user named is an error at once.
@@ -28,14 +28,9 @@ def load_registry(plugin_files: tuple[Path, ...] = ()) -> Registry:
     Raises:
         UserError: if a plugin file is missing or does not load.
     """
-    registry = Registry()
-    manager = pluggy.PluginManager("sslkit")
-    manager.add_hookspecs(PluginHooks)
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        try:
-            _register(manager, registry, point.load(), point.name, _distribution(point))
-        except Exception as error:  # noqa: BLE001 - a stranger's plugin must not take the command down
-            registry.broken[point.name] = f"{type(error).__name__}: {error}"
+    installed = _installed()
+    registry = Registry(list(installed.parts), dict(installed.broken))
+    manager = _manager()
     for file in plugin_files:
         try:
             _register(manager, registry, _import_file(file), file.stem, str(file))
@@ -44,6 +39,23 @@ def load_registry(plugin_files: tuple[Path, ...] = ()) -> Registry:
         except Exception as error:
             raise UserError(f"--plugin {file}: {type(error).__name__}: {error}") from error
     return registry
+
+
+@cache
+def _installed() -> Registry:
+    registry, manager = Registry(), _manager()
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            _register(manager, registry, point.load(), point.name, _distribution(point))
+        except Exception as error:  # noqa: BLE001 - a stranger's plugin must not take the command down
+            registry.broken[point.name] = f"{type(error).__name__}: {error}"
+    return registry
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager("sslkit")
+    manager.add_hookspecs(PluginHooks)
+    return manager
 
 
 def _register(
@@ -81,8 +93,9 @@ def _distribution(point: EntryPoint) -> str:
 def _import_file(file: Path) -> ModuleType:
     if not file.is_file():
         raise UserError(f"--plugin {file}: there is no such file")
-    # a name of its own: workers started by spawn find the module by it
-    spec = importlib.util.spec_from_file_location(f"sslkit_plugin_{file.stem}", file)
+    # a name of its own, also among files of one name: pickled parts find their module by it
+    place = hashlib.sha256(str(file.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    spec = importlib.util.spec_from_file_location(f"sslkit_plugin_{file.stem}_{place}", file)
     if spec is None or spec.loader is None:
         raise UserError(f"--plugin {file}: not a Python file (expected NAME.py)")
     module = importlib.util.module_from_spec(spec)

@@ -69,7 +69,7 @@ def _columns(frozen: FrozenBackbone, data: Dataset) -> dict[str, np.ndarray]:
         found = frozen.features(images)
         count = len(found.indices)
         columns["features"].append(found.x.cpu().numpy())
-        columns["names"].append(np.array([images.name(int(index)) for index in found.indices], dtype=str))
+        columns["names"].append(np.array([images.name(index) for index in found.indices.tolist()], dtype=str))
         columns["splits"].append(np.full(count, split))
         columns["labels"].append(np.full(count, -1) if found.labels is None else found.labels.cpu().numpy())
     return {name: np.concatenate(parts) for name, parts in columns.items()}
@@ -78,7 +78,9 @@ def _columns(frozen: FrozenBackbone, data: Dataset) -> dict[str, np.ndarray]:
 def _write(out: Path, table: dict[str, np.ndarray]) -> None:
     try:
         if out.suffix == ".npz":
-            np.savez(out, allow_pickle=False, **table)
+            np.savez(
+                out, features=table["features"], names=table["names"], splits=table["splits"], labels=table["labels"]
+            )
             return
         frame = pd.DataFrame(table["features"]).add_prefix("f")
         for place, (column, source) in enumerate([("name", "names"), ("split", "splits"), ("label", "labels")]):

@@ -15,6 +15,7 @@ from sslkit.engine.distributed import choose_device, is_first, process_group
 from sslkit.engine.files import write_json
 from sslkit.engine.precision import Precision
 from sslkit.errors import UserError, nearest
+from sslkit.evaluate.needs import check_evaluators
 from sslkit.evaluate.runner import EvaluationResult, run_evaluators
 from sslkit.plugins.manager import load_registry
 from sslkit.recipe.load import load_recipe
@@ -49,10 +50,13 @@ def evaluate_run(
         backbone = build_backbone(recipe)
         net = restore_backbone(backbone, folder, step, which)
         wanted = {key: spec for key, spec in recipe.evaluate.items() if evaluator in (None, key)}
+        judges = {key: construct(spec.part) for key, spec in wanted.items()}
+        data = judged_data(recipe, overrides)
+        check_evaluators(judges, backbone, recipe.preprocess, data)
         result = run_evaluators(
-            {key: (construct(spec.part), replace(spec.when, which=(net,))) for key, spec in wanted.items()},
+            {key: (judge, replace(wanted[key].when, which=(net,))) for key, judge in judges.items()},
             {net: backbone.to(device)},
-            judged_data(recipe, overrides),
+            data,
             device=device,
             precision=Precision(recipe.train.precision, device).dtype,
             out_dir=folder / "evaluations",
@@ -99,7 +103,10 @@ def _keep(folder: Path, result: EvaluationResult, of: dict[str, Any]) -> None:
     """Add the numbers to ``evaluations/results.json``: by net and evaluator, with what they are of."""
     file = folder / "evaluations" / "results.json"
     file.parent.mkdir(exist_ok=True)
-    kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise UserError(f"{file} is no JSON ({error}); delete it, and the same command writes it anew") from error
     for name, value in result.values.items():
         owner, _, metric = name.rpartition("/")
         if kept.get(owner, {}).get("of") != of:

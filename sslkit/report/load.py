@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from sslkit.data.preprocess import normalize, preprocess_image
 from sslkit.data.reading import to_mode
-from sslkit.engine.build import build_backbone, evaluation_data
+from sslkit.engine.build import build_backbone, dataset
 from sslkit.engine.checkpoint import CheckpointStore, restore
 from sslkit.errors import UserError
 from sslkit.parts.backbone import Backbone
@@ -100,7 +99,7 @@ def read_recipe(run: Path, plugins: tuple[Path, ...] = ()) -> Recipe:
 def judged_data(recipe: Recipe, overrides: Sequence[Override]) -> Dataset:
     """What a finished run is judged on: the data that the user names now, else the recipe's evaluation data."""
     named_now = any(override.key.split(".")[0] == "data" for override in overrides)
-    return evaluation_data(replace(recipe, eval_data=None) if named_now else recipe)
+    return dataset(recipe.data if named_now or recipe.eval_data is None else recipe.eval_data)
 
 
 def restore_backbone(backbone: Backbone, run: Path, step: int | None, which: Which | None) -> Which:
