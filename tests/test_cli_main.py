@@ -55,7 +55,7 @@ def run(*words: str, python: str = "") -> subprocess.CompletedProcess[str]:
         ),
         (["fit", "--recipe", "quickstart", "--trian.epochs", "3"], 2, "did you mean '--train.epochs'?"),
         (["fit", "--recpie", "quickstart"], 2, "did you mean '--recipe'?"),
-        (["fit", "--recipe", "quickstart", "--head.use_bn"], 2, "it needs a value, as in `--head.use_bn true`"),
+        (["fit", "--recipe", "quickstart", "--head.use_bn"], 2, "it needs a value, as in `--head.use_bn VALUE`"),
     ],
 )
 def test_what_needs_no_torch_imports_none(words: list[str], code: int, said: str) -> None:

@@ -23,10 +23,12 @@ def test_overrides_are_taken_out_wherever_they_stand() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--head.use_bn"], "--head.use_bn: it needs a value, as in `--head.use_bn true`"),
+        (["--head.use_bn"], "--head.use_bn: it needs a value, as in `--head.use_bn VALUE`"),
         (["--head.use_bn", "--seed", "1"], "--head.use_bn: it needs a value"),
         (["--recpie", "x"], "--recpie: there is no such flag or section; did you mean '--recipe'?"),
         (["--haed.use_bn", "1"], "--haed.use_bn: there is no such flag or section; did you mean '--head.use_bn'?"),
+        (["--epochs", "3"], "--epochs: there is no such flag or section; did you mean '--train.epochs'?"),
+        (["--lr=3"], "--lr: there is no such flag or section; did you mean '--optimizer.lr'?"),
         (["--xyzzy=1"], "--xyzzy: there is no such flag or section; known: --"),
     ],
 )

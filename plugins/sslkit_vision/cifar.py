@@ -57,7 +57,8 @@ def _read(kind: type[CIFAR10], root: str, archive: str) -> dict[str, ArrayImages
             found = kind(root, train=which == "train", download=False)
         except (RuntimeError, OSError) as error:
             raise UserError(
-                f"root is {root!r}: expected {kind.base_folder}/ in it, complete, as unpacked from {archive} ({error})"
+                f"root is {root!r}: expected {kind.base_folder}/ in it, as unpacked from {archive}: "
+                "files are missing or damaged"
             ) from error
         splits[which] = ArrayImages(found.data, found.targets, tuple(found.classes))
     return splits

@@ -1,8 +1,9 @@
-"""The first line of a part's docstring, read from its source: importing the class could cost seconds of torch."""
+"""The first sentence of a part's docstring, read from its source: importing the class could cost seconds of torch."""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sslkit.plugins.registry import Registration
 
 
 def first_line(part: Registration) -> str:
-    """What a part says of itself in one line; empty if its source cannot be found."""
+    """What a part says of itself in one sentence; empty if its source cannot be found."""
     if isinstance(part.target, type):
         return _first(part.target.__doc__)
     module, _, name = part.target.partition(":")
@@ -38,4 +39,6 @@ def _source(module: str) -> Path | None:
 
 
 def _first(docstring: str | None) -> str:
-    return (docstring or "").strip().partition("\n")[0]
+    paragraph = " ".join((docstring or "").strip().partition("\n\n")[0].split())
+    # a sentence ends where a capital follows: "Caron et al. 2021" goes on
+    return re.split(r"(?<=\.)\s+(?=[A-Z])", paragraph)[0].replace("``", "")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sslkit.cli.words import Words
+from sslkit.errors import UserError
 from sslkit.recipe.overrides import split_overrides
 from sslkit.recipe.schema import SECTIONS, Shape
 
@@ -32,6 +33,8 @@ def run(argv: Sequence[str]) -> int:
     """Train from a recipe, or print it resolved."""
     words = _words()
     rest, overrides = split_overrides(argv, words.flags)
+    if rest and not rest[0].startswith("-"):
+        raise UserError(f"sslkit fit: the recipe needs its flag: --recipe {rest[0]}")
     args = words.parse(rest)
     # here and not above: --help needs none of it
     from sslkit.plugins.manager import load_registry

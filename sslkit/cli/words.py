@@ -40,6 +40,10 @@ class Words(argparse.ArgumentParser):
         for flag in flags:
             if flag not in self.flags and not flag[1:2].isdigit():
                 raise UserError(f"{self.prog}: there is no flag {flag}; {nearest(flag, self.flags)}")
+        for action in self._actions:
+            count = sum(flags.count(flag) for flag in action.option_strings)
+            if count > 1 and not isinstance(action.default, list):
+                raise UserError(f"{self.prog}: {action.option_strings[0]} is given {count} times; give it once")
         return self.parse_args(list(argv))
 
 

@@ -61,7 +61,7 @@ def construct(spec: PartSpec, context: Mapping[str, Any] | None = None) -> Any:
     try:
         return spec.target(**options, **given)
     except UserError as error:
-        raise UserError(f"{spec.where}: {error}") from error
+        raise UserError(spec.located(str(error))) from error
     except (ValueError, TypeError) as error:
         raise UserError(
             f"{spec.where}: the {spec.kind} {spec.name!r} refuses its options: {type(error).__name__}: {error}"
@@ -106,15 +106,16 @@ def length(recipe: Recipe, images: int) -> Length:
         UserError: if a batch is larger than the data, or cannot be shared out evenly.
     """
     train = recipe.train
+    place = recipe.place("train.batch_size")
     if train.batch_size > images:
         raise UserError(
-            f"train.batch_size: {train.batch_size} is more than the {images} images of {recipe.data.name!r}; "
+            f"{place}: {train.batch_size} is more than the {images} images of {recipe.data.name!r}; "
             f"use at most {images}"
         )
     shares = world_size() * train.micro_batches
     if train.batch_size % shares:
         raise UserError(
-            f"train.batch_size: {train.batch_size} cannot be shared by {world_size()} processes x "
+            f"{place}: {train.batch_size} cannot be shared by {world_size()} processes x "
             f"{train.micro_batches} micro-batches; use a multiple of {shares}"
         )
     steps = images // train.batch_size

@@ -179,6 +179,8 @@ def _write(
     save_file(_tensors(modules), folder / "weights.safetensors")
     torch.save(dict(optimizer), folder / "optimizer.pt")
     (folder / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
+    # safetensors writes files that nobody else may read
+    (folder / "weights.safetensors").chmod((folder / "state.json").stat().st_mode)
     manifest = {}
     for name in _FILES:
         sync(folder / name)

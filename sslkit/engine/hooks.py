@@ -85,7 +85,7 @@ class Watching:
         for impl in list(self._manager.hook.__dict__[hook].get_hookimpls()):
             try:
                 impl.function(*[arguments[name] for name in impl.argnames])
-            except Exception as error:  # noqa: BLE001 - whatever a watcher raises, the training goes on
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a watcher raises, the training goes on
                 self._switch_off(impl.plugin_name, hook, error)
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
@@ -108,6 +108,6 @@ class Watching:
             except Exception as error:  # noqa: BLE001 - as above
                 self._switch_off(name, "load_state_dict", error)
 
-    def _switch_off(self, name: str, where: str, error: Exception) -> None:
+    def _switch_off(self, name: str, where: str, error: BaseException) -> None:
         self._manager.unregister(self._watchers.pop(name))
         log.warning("watcher %r failed in %s and is switched off: %s: %s", name, where, type(error).__name__, error)

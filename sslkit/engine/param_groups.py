@@ -113,6 +113,12 @@ class Rates:
             group["weight_decay"] = weight_decay * group["weight_decay_factor"]
         return {"lr": lr, "weight_decay": weight_decay}
 
+    def only_rises(self) -> bool:
+        """Whether the learning rate is still on its way up when the run ends: a warm-up longer than the run."""
+        total = self._clock[0]
+        first, middle, last = (self.lr(Position(step, *self._clock)) for step in (0, total // 2, total - 1))
+        return last == 0 or (first < last and middle <= last)
+
     def peak(self) -> float:
         """The highest learning rate of the run: what a group whose rate does not decay keeps."""
         if self._peak is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 
@@ -15,6 +16,8 @@ from sslkit.engine.standing import Best, Standing
 from sslkit.errors import RunError, UserError, nearest
 from sslkit.parts.collectives import world_size
 from sslkit.recipe.settings import Checkpointing
+
+log = logging.getLogger("sslkit")
 
 
 class Saving:
@@ -97,14 +100,18 @@ class Saving:
         """Remember the checkpoint of this evaluation, if it is the best one so far.
 
         Raises:
-            UserError: if an evaluator that ran gives no number of the name that the recipe wants.
+            UserError: if before training an evaluator gives no number of the name that the recipe wants.
         """
         wanted = self.checkpoint.best_metric
         if wanted is None:
             return
         owner = wanted.rpartition("/")[0] + "/"
         if wanted not in values and any(name.startswith(owner) for name in values):
-            raise UserError(f"checkpoint.best_metric: no evaluation gives {wanted!r}; {nearest(wanted, values)}")
+            sentence = f"checkpoint.best_metric: no evaluation gives {wanted!r}; {nearest(wanted, values)}"
+            if standing.step == 0:
+                raise UserError(sentence)
+            # what was trained is worth more: the key may be changed when the run is continued
+            log.warning("%s; no best checkpoint is kept", sentence)
         if standing.step == 0 or wanted not in values:
             return
         sign = 1 if self.checkpoint.best_mode == "max" else -1

@@ -9,6 +9,7 @@ from sslkit.parts.backbone import Backbone
 from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.evaluator import Evaluator
 from sslkit.parts.preprocess import Preprocess
+from sslkit.recipe.model import EvaluateSpec
 
 
 def missing(evaluator: Evaluator, backbone: Backbone, data: Dataset) -> str | None:
@@ -36,19 +37,31 @@ def missing(evaluator: Evaluator, backbone: Backbone, data: Dataset) -> str | No
 
 
 def check_evaluators(
-    evaluators: Mapping[str, Evaluator], backbone: Backbone, preprocess: Preprocess, data: Dataset
-) -> None:
+    evaluators: Mapping[str, Evaluator],
+    specs: Mapping[str, EvaluateSpec],
+    backbone: Backbone,
+    preprocess: Preprocess,
+    data: Dataset,
+) -> dict[str, str]:
     """Let every evaluator that can run look over its options, before hours are spent.
 
+    Returns:
+        why those that cannot run will be skipped, by id.
+
     Raises:
-        UserError: what an evaluator says, with its id in front.
+        UserError: what an evaluator says, with the place of its option.
     """
+    skipped: dict[str, str] = {}
     for key, evaluator in evaluators.items():
-        if missing(evaluator, backbone, data) is None:
-            try:
-                evaluator.check(backbone, preprocess, data)
-            except UserError as error:
-                raise UserError(f"evaluate.{key}: {error}") from error
+        reason = missing(evaluator, backbone, data)
+        if reason is not None:
+            skipped[key] = reason
+            continue
+        try:
+            evaluator.check(backbone, preprocess, data)
+        except UserError as error:
+            raise UserError(specs[key].part.located(str(error))) from error
+    return skipped
 
 
 def _labelled(images: Images) -> bool:

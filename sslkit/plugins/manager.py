@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -19,7 +20,7 @@ from sslkit.plugins.registry import Registrar, Registry
 GROUP = "sslkit"
 
 
-def load_registry(plugin_files: tuple[Path, ...] = ()) -> Registry:
+def load_registry(plugin_files: Sequence[str | Path] | str | Path = ()) -> Registry:
     """The registry of all installed plugins and of the given single files, which are read anew each time.
 
     A broken installed plugin is kept in ``Registry.broken`` and told only where it matters; a broken
@@ -31,7 +32,7 @@ def load_registry(plugin_files: tuple[Path, ...] = ()) -> Registry:
     installed = _installed()
     registry = Registry(list(installed.parts), dict(installed.broken))
     manager = _manager()
-    for file in plugin_files:
+    for file in map(Path, [plugin_files] if isinstance(plugin_files, str | Path) else plugin_files):
         try:
             _register(manager, registry, _import_file(file), file.stem, str(file))
         except UserError:
@@ -92,7 +93,8 @@ def _distribution(point: EntryPoint) -> str:
 
 def _import_file(file: Path) -> ModuleType:
     if not file.is_file():
-        raise UserError(f"--plugin {file}: there is no such file")
+        what = "that is a folder, and a Python file is expected" if file.is_dir() else "there is no such file"
+        raise UserError(f"--plugin {file}: {what}")
     # a name of its own, also among files of one name: pickled parts find their module by it
     place = hashlib.sha256(str(file.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     spec = importlib.util.spec_from_file_location(f"sslkit_plugin_{file.stem}_{place}", file)

@@ -86,7 +86,10 @@ class Registry:
             raise UserError(f"two plugins bring a {kind} {name!r}: {owners}; write {found[0].plugin}:{plain}")
         if not found:
             hint = "".join(f"; plugin {plugin!r} failed to load: {why}" for plugin, why in self.broken.items())
-            raise UserError(f"there is no {kind} {name!r}; {nearest(plain, self.names(kind))}{hint}")
+            known = nearest(plain, self.names(kind))
+            if not known.startswith("did you mean"):
+                known += "; one of a single file needs --plugin FILE.py"
+            raise UserError(f"there is no {kind} {name!r}; {known}{hint}")
         return found[0]
 
 

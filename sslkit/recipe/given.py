@@ -73,6 +73,11 @@ class Given:
         return ("--" if self.layer.file == COMMAND_LINE else "") + ".".join(self.path)
 
     @property
+    def place(self) -> str:
+        """Where its value stands, as ``recipe.yaml:12: head.out_dim``."""
+        return f"{self.where}: {self.key}"
+
+    @property
     def section(self) -> str:
         """Where its part stands, as ``recipe.yaml:12 (head)``."""
         return f"{self.where} ({self.key})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ class PartSpec:
         target: its class, imported.
         options: every option with its typed value; schedules are nested ``PartSpec``.
         where: ``file:line`` of its section, for messages.
+        places: ``file:line: key`` of the options that were given.
     """
 
     kind: str
@@ -27,6 +29,15 @@ class PartSpec:
     target: type
     options: Mapping[str, Any]
     where: str = field(default="", compare=False)
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def located(self, sentence: str) -> str:
+        """What the part says, with the place of the option that the sentence begins with, else of the part."""
+        words = re.match(r"\w+", sentence)
+        option = words.group() if words else ""
+        if option in self.places:
+            return self.places[option] + sentence.removeprefix(option)
+        return f"{self.where}: {sentence}"
 
     def plain(self) -> dict[str, Any]:
         """The part as recipe data."""
@@ -58,6 +69,7 @@ class Recipe:
         source: the recipe's file as the user named it; its stem names the run folder.
         resolved: the same as plain data with every default filled in: what ``recipe.yaml`` holds.
         notes: what the user should be told, such as options that a command-line override dropped.
+        places: ``file:line: key`` of the engine's own settings that were given, by key (``train.epochs``).
     """
 
     source: str = field(compare=False)
@@ -80,3 +92,8 @@ class Recipe:
     watch: Mapping[str, PartSpec] = field(default_factory=dict)
     resolved: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=(), compare=False)
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def place(self, key: str) -> str:
+        """Where a setting stands, as ``recipe.yaml:12: train.epochs``; its key where it is a default."""
+        return self.places.get(key, key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sslkit.errors import UserError, nearest
@@ -98,14 +98,25 @@ def split_overrides(
             raise UserError(on_one_line(f"{COMMAND_LINE}: {sentence}"))
         if not equals:
             if not words or words[0].startswith("--"):
-                raise UserError(f"{COMMAND_LINE}: {flag}: it needs a value, as in `{flag} true` or `{flag}=true`")
+                raise UserError(f"{COMMAND_LINE}: {flag}: it needs a value, as in `{flag} VALUE` or `{flag}=VALUE`")
             value = words.pop(0)
         overrides.append(Override(flag[2:], value, from_command_line=True))
     return rest, overrides
 
 
+#: Keys that people look for at the top: the engine's settings, and what nearly every recipe's parts have.
+_KNOWN_KEYS = [
+    *(f"{name}.{key.name}" for name, of in SECTIONS.items() if of.settings for key in fields(of.settings)),
+    "optimizer.lr", "optimizer.weight_decay", "data.root", "backbone.arch", "head.out_dim",
+]  # fmt: skip
+
+
 def _nearest_flag(flag: str, known: Sequence[str]) -> str:
     """Compares first segments, and gives back the whole flag as it would be right."""
+    inner = flag.removeprefix("--")
+    homes = [key for key in _KNOWN_KEYS if key.rpartition(".")[2] == inner.rpartition(".")[2]]
+    if homes:
+        return f"did you mean '--{homes[0]}'?"
     head, dot, tail = flag.partition(".")
     hint = nearest(head, known)
     return hint.replace("'?", f"{dot}{tail}'?") if hint.startswith("did you mean") else hint

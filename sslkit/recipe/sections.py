@@ -64,6 +64,11 @@ class _Sections:
             evaluate=evaluate,
             watch={key: self.specs.part("watcher", entry) for key, entry in self.entries("watch").items()},
             notes=tuple(self.specs.notes),
+            places={
+                f"{section}.{key}": stack[-1].place
+                for section in ("preprocess", "train", "checkpoint")
+                for key, stack in self.draft.settings.get(section, {}).items()
+            },
         )
 
     def settings(self, section: str, cls: type[T]) -> T:

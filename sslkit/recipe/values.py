@@ -112,6 +112,9 @@ def _advice(hint: Any, value: Any) -> str:
         return f"; {near}" if near.startswith("did you mean") else ""
     if str in members(hint) and isinstance(value, (int, float)):
         return f"; quote it if text is meant: '{show(value)}'"
-    if any(get_origin(kind) in (list, tuple) for kind in members(hint)) and not isinstance(value, (list, dict)):
-        return f"; write [{show(value)}]" if value is not None else ""
+    lists = [kind for kind in members(hint) if get_origin(kind) in (list, tuple)]
+    if lists and value is not None and not isinstance(value, (list, dict)):
+        kinds = get_args(lists[0])
+        count = len(kinds) if get_origin(lists[0]) is tuple and Ellipsis not in kinds else 1
+        return f"; write [{', '.join([show(value)] * count)}]"
     return ""

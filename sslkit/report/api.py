@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ def fit(
     *,
     out: str | Path | None = None,
     fresh: bool = False,
-    plugins: tuple[str | Path, ...] = (),
+    plugins: Sequence[str | Path] | str | Path = (),
 ) -> RunResult:
     """Train from a recipe; the same call again continues an unfinished run.
 
@@ -34,5 +34,5 @@ def fit(
         RunError: if the run cannot go on.
         Stopped: if a signal stopped it.
     """
-    registry = load_registry(tuple(Path(file) for file in plugins))
+    registry = load_registry(plugins)
     return fit_recipe(load_recipe(recipe, overrides_from(overrides or {}), registry), Path(out) if out else None, fresh)

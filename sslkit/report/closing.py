@@ -47,7 +47,8 @@ def show_results(folder: Path, summary: Mapping[str, Any]) -> None:
     for line in meaning(rows):
         say(line)
     seconds, speed = summary["seconds"], summary["images_per_second"]
-    say(f"trained {summary['steps']} steps in {seconds:.0f} s ({speed or 0:.0f} images/s); the run lies in {folder}")
+    count = f"{summary['steps']} step{'' if summary['steps'] == 1 else 's'}"
+    say(f"trained {count} in {seconds:.0f} s ({speed or 0:.0f} images/s); the run lies in {folder}")
     if summary.get("best_step") is not None:
         where = folder / "checkpoints" / f"step-{summary['best_step']:08d}"
         say(f"the best checkpoint, {summary['best_value']:.2f} by checkpoint.best_metric: {where}")
@@ -62,7 +63,8 @@ def show_results(folder: Path, summary: Mapping[str, Any]) -> None:
 def _table(rows: list[Headline]) -> Table:
     with_raw = any(row.raw is not None for row in rows)
     with_start = any(row.start is not None for row in rows)
-    table = Table("measure", title="what it learned", title_justify="left")
+    table = Table(title="what it learned", title_justify="left")
+    table.add_column("measure", overflow="fold")
     wanted = [("raw pixels", with_raw), ("random weights", with_start), ("after training", True)]
     for column, shown in wanted:
         if shown:

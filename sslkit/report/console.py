@@ -6,8 +6,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import rich
+from rich.console import Console
 from rich.table import Table
 
 from sslkit.engine.distributed import is_first
@@ -20,14 +22,22 @@ def say(text: str) -> None:
     log.info(text)
     if is_first():
         # the console that a live progress bar uses too, so that the line stands above the bar
-        rich.get_console().print(text, highlight=False, markup=False, soft_wrap=True)
+        _print(rich.get_console(), text, highlight=False, markup=False, soft_wrap=True)
 
 
 def show(table: Table) -> None:
     """A table on the first rank's terminal, whole where standard output is a file or a pipe."""
     if is_first():
         console = rich.get_console()
-        console.print(table, width=None if console.is_terminal else 160, crop=console.is_terminal)
+        _print(console if console.is_terminal else Console(file=console.file, width=160), table)
+
+
+def _print(console: Console, what: str | Table, **style: Any) -> None:
+    try:
+        console.print(what, **style)
+    except SystemExit:
+        # rich gives up where the reader of our output has gone (`| head`): the run does not
+        log.info("standard output is closed")
 
 
 @contextmanager

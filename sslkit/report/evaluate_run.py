@@ -52,7 +52,7 @@ def evaluate_run(
         wanted = {key: spec for key, spec in recipe.evaluate.items() if evaluator in (None, key)}
         judges = {key: construct(spec.part) for key, spec in wanted.items()}
         data = judged_data(recipe, overrides)
-        check_evaluators(judges, backbone, recipe.preprocess, data)
+        check_evaluators(judges, wanted, backbone, recipe.preprocess, data)
         result = run_evaluators(
             {key: (judge, replace(wanted[key].when, which=(net,))) for key, judge in judges.items()},
             {net: backbone.to(device)},
@@ -90,7 +90,7 @@ def _tell(folder: Path, result: EvaluationResult) -> None:
         say(f"{name} is skipped: {reason}")
     table = Table("measure", "value")
     for name, value in result.values.items():
-        table.add_row(name, f"{value:.2f}")
+        table.add_row(name, f"{value:.4g}")
     if result.values:
         show(table)
     for artifact in result.artifacts:

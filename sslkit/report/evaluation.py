@@ -42,7 +42,7 @@ class RunEvaluation:
 
     Args:
         recipe: for its sections ``evaluate``, ``preprocess`` and ``train``.
-        judges: the built evaluators, by id.
+        judges: the built evaluators that can run, by id.
         data: what they see.
         folder: pictures go to its ``pictures/``.
         precision: what features are computed in.
@@ -66,14 +66,14 @@ class RunEvaluation:
 
     def due(self, step: int) -> bool:
         """Whether anything runs when ``step`` steps are done."""
-        return any(is_due(spec.when, step, self.steps) for spec in self.recipe.evaluate.values())
+        return any(is_due(self.recipe.evaluate[key].when, step, self.steps) for key in self.judges)
 
     def __call__(self, nets: Mapping[str, Backbone], step: int) -> Mapping[str, float]:
         """Values by ``net/evaluator/metric`` of what is due when ``step`` steps are done."""
         due = {
-            key: (self.judges[key], spec.when)
-            for key, spec in self.recipe.evaluate.items()
-            if is_due(spec.when, step, self.steps)
+            key: (judge, self.recipe.evaluate[key].when)
+            for key, judge in self.judges.items()
+            if is_due(self.recipe.evaluate[key].when, step, self.steps)
         }
         if not due:
             return {}

@@ -53,7 +53,7 @@ class FeatureExtractor(nn.Module):
 
 
 def load_backbone(
-    run_or_file: str | Path, which: Which | None = None, *, plugins: tuple[Path, ...] = ()
+    run_or_file: str | Path, which: Which | None = None, *, plugins: Sequence[str | Path] | str | Path = ()
 ) -> FeatureExtractor:
     """The backbone that a run trained, in eval mode on the CPU.
 
@@ -91,7 +91,7 @@ def find_run(path: Path) -> tuple[Path, int | None]:
     )
 
 
-def read_recipe(run: Path, plugins: tuple[Path, ...] = ()) -> Recipe:
+def read_recipe(run: Path, plugins: Sequence[str | Path] | str | Path = ()) -> Recipe:
     """The recipe that a run was made from."""
     return load_recipe(run / "recipe.yaml", registry=load_registry(plugins))
 
@@ -115,6 +115,8 @@ def restore_backbone(backbone: Backbone, run: Path, step: int | None, which: Whi
         raise UserError(f"{run} {what}; train it first: sslkit fit --recipe {run / 'recipe.yaml'} --out {run}")
     nets: list[Which] = [net for net in _NETS if any(key.startswith(f"{net}/") for key in found.weights)]
     net: Which = which or nets[0]
+    if net not in _NETS:
+        raise UserError(f"which: there is no net {net!r}; known: {', '.join(_NETS)}")
     if net not in nets:
         raise UserError(f"{run} has no {net}: its recipe names no teacher rule; use student")
     prefix = f"{net}/backbone."

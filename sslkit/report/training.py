@@ -139,10 +139,15 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[L
     judges = evaluators(recipe)
     # a folder of a million images is listed once
     judged = dataset(recipe.eval_data) if recipe.eval_data else data
-    check_evaluators(judges, run.student.backbone, recipe.preprocess, judged)
+    skipped = check_evaluators(judges, recipe.evaluate, run.student.backbone, recipe.preprocess, judged)
     with first_decides():
         watching = Watching(watchers(recipe) if is_first() else {})
     bad = BadImages(folder.path / "bad_images.csv")
+    if run.rates.only_rises():
+        log.warning("the learning rate only rises until the run ends: its warm-up is as long as the run, or longer")
+    judges = {key: judge for key, judge in judges.items() if key not in skipped}
+    for key, reason in skipped.items():
+        say(f"evaluate.{key} is skipped: {reason}")
     evaluation = RunEvaluation(recipe, judges, judged, folder, run.precision, steps, bad)
     if is_first():
         write_json(folder.path / "environment.json", environment(device))

@@ -1,0 +1,108 @@
+"""Real processes that are killed or asked to stop, and continued."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tiny_run import TINY, assert_equal_runs, command, environment, tiny, write
+
+
+def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str], step: int) -> None:
+    deadline = time.monotonic() + 120
+    while not any(int(path.name[5:]) >= step for path in (folder / "checkpoints").glob("step-*")):
+        assert time.monotonic() < deadline, "no checkpoint came"
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+
+
+def test_killed_in_the_middle_and_continued_equals_the_uninterrupted_run(tmp_path: Path) -> None:
+    file = write(tmp_path, tiny())
+    whole = subprocess.run(
+        command(file, "--out", "whole"), cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert whole.returncode == 0, whole.stderr
+    # a slow step keeps the kill in the middle of the run, whatever the machine
+    slow = tmp_path / "slow.py"
+    slow.write_text(
+        "import time, sslkit\n"
+        "from sslkit.parts import Watcher\n"
+        "class Slow(Watcher):\n"
+        "    '''Waits.'''\n"
+        "    @sslkit.hookimpl\n"
+        "    def step_end(self, at):\n"
+        "        time.sleep(0.15)\n"
+        "@sslkit.hookimpl\n"
+        "def sslkit_register(registry):\n"
+        "    registry.watcher('slow', Slow)\n"
+    )
+    killed = subprocess.Popen(
+        command(file, "--out", "killed", "--plugin", str(slow), "--watch.slow", "{}"),
+        cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for_checkpoint(tmp_path / "killed", killed, step=10)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert not (tmp_path / "killed" / "summary.json").exists()
+    again = subprocess.run(
+        command(file, "--out", "killed"), cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    assert "continuing killed at step 1" in again.stdout
+    assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
+    counted = [
+        json.loads((tmp_path / out / "summary.json").read_text())["enlarged_images"] for out in ("whole", "killed")
+    ]
+    assert counted == [22 * 128] * 2
+
+
+def test_sigterm_saves_and_the_same_call_goes_on(tmp_path: Path) -> None:
+    file = write(tmp_path, tiny(train={**TINY["train"], "epochs": 200}))  # type: ignore[dict-item]
+    process = subprocess.Popen(
+        command(file, "--out", "run"), cwd=tmp_path, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for_checkpoint(tmp_path / "run", process, step=5)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "stopped and saved at step" in errors
+    assert "Traceback" not in errors
+    step = int(errors.split("saved at step ")[1].split()[0])
+    assert (tmp_path / "run" / "checkpoints" / f"step-{step:08d}").is_dir()
+
+
+LAST_STEP = """
+import os, signal, sslkit
+from sslkit.parts import Watcher
+
+class Stop(Watcher):
+    # asks to stop in the step before the last one: the loop sees it in the last
+    @sslkit.hookimpl
+    def step_end(self, at):
+        if at.step == at.total - 2 and not os.path.exists("asked"):
+            open("asked", "w").close()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+@sslkit.hookimpl
+def sslkit_register(registry):
+    registry.watcher("stop", Stop)
+"""
+
+
+def test_a_signal_in_the_last_step_does_not_lose_the_last_evaluation(tmp_path: Path) -> None:
+    file = write(tmp_path, tiny())
+    (tmp_path / "stop.py").write_text(LAST_STEP)
+    words = command(file, "--out", "run", "--plugin", "stop.py", "--watch.stop", "{}")
+    stopped, again = (
+        subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+        for _ in range(2)
+    )
+    assert stopped.returncode == 143, stopped.stderr
+    assert "stopped and saved at step 22 of 22" in stopped.stderr
+    assert again.returncode == 0, again.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert "teacher/knn/k5_top1" in summary
