@@ -44,8 +44,9 @@ def measure(args: argparse.Namespace) -> dict[int, dict[str, Any]]:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean and half the range."""
-    return f"{statistics.fmean(values):.2f} +- {(max(values) - min(values)) / 2:.2f}"
+    """Mean and standard deviation (of a sample)."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.fmean(values):.2f} +- {deviation:.2f}"
 
 
 def row(name: str, key: str, summaries: dict[int, dict[str, Any]]) -> list[object]:
@@ -73,7 +74,7 @@ def evaluations(summaries: dict[int, dict[str, Any]]) -> list[list[object]]:
 
 def body(summaries: dict[int, dict[str, Any]]) -> list[str]:
     """The page's tables."""
-    head = ["", *[f"seed {seed}" for seed in summaries], "mean +- half the range"]
+    head = ["", *[f"seed {seed}" for seed in summaries], "mean +- standard deviation"]
     first = next(iter(summaries.values()))
     costs = [row(key, key, summaries) for key in COSTS if isinstance(first.get(key), int | float)]
     return [
