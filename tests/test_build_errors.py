@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--augment.flip", "0"], "mine.yaml:5: evaluate.knn.k: 5000 neighbours are more than the 1437 train images"),
         (["--augment.flip", "3"], "command line: --augment.flip is 3.0: it must be from 0 to 1"),
         (["--augment.flip=0", "--head.out_dim", "0"], "command line: --head.out_dim is 0: it must be 1 or more"),
-        (["--augment.flip=0", "--teacher.momentum", "1.5"], "command line: --teacher.momentum is 1.5 at step 0: it"),
+        (["--augment.flip=0", "--teacher.momentum", "1.5"], "command line: --teacher.momentum is 1.5 in the course"),
         (["--augment.flip=0", "--teacher.momentum.end", "-1"], "command line: --teacher.momentum.end is -1.0: a sched"),
         (["--augment.flip=0", "--train.batch_size", "5000"], "command line: --train.batch_size: 5000 is more than the"),
     ],
@@ -115,3 +116,35 @@ def test_load_backbone_takes_plugins_and_nets_as_a_person_writes_them(tmp_path: 
         sslkit.load_backbone(out, "studnt", plugins=str(plugin))  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"there is no teacher 'mine'; .*--plugin FILE\.py"):
         sslkit.load_backbone(out)
+
+
+def test_images_of_which_none_can_be_read_are_refused_before_training(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("broken").mkdir()
+    for number in range(130):
+        Path(f"broken/{number:03}.jpg").write_text("404")
+    words = ["--augment.flip=0", "--evaluate=null", "--data=image_folder", "--data.root=broken"]
+    assert main(["fit", "--recipe", str(recipe), *words]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(
+        r"error: command line \(--data\): 20 images were tried and not one can be read; the first: 000\.jpg: "
+        "not an image of a type that Pillow knows", told
+    )  # fmt: skip
+    assert not Path("runs/mine/checkpoints").exists()
+
+
+def test_what_eval_and_embed_cannot_do_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = sslkit.fit(tiny(), {"train.max_steps": 1, "evaluate.knn": None}, out=tmp_path / "run").folder
+    capsys.readouterr()
+    assert main(["eval", str(out), "attention"]) == 2
+    assert "error: attention cannot judge this run: it needs the capability attention" in capsys.readouterr().err
+    # an option may stand between the words
+    assert main(["eval", str(out), "--train.workers", "0", "--which", "student", "spectrum"]) == 0
+    assert "student/spectrum/" in capsys.readouterr().out
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "x.png").write_bytes(b"no image")
+    words = ["--data", "image_folder", "--data.root", str(tmp_path / "broken"), "--out", str(tmp_path / "f.npz")]
+    assert main(["embed", str(out), *words]) == 2
+    assert "not one image of the data could be read; the first: x.png" in capsys.readouterr().err
+    assert not (tmp_path / "f.npz").exists()

@@ -169,7 +169,10 @@ def test_plugins_list_of_one_kind_gives_first_lines(plugin: list[str], capsys: p
         (["recipes", "show", "quick"], "there is no shipped recipe 'quick'"),
         (["eval"], "the following arguments are required: RUN"),
         (["eval", "nowhere", "--which", "both"], "invalid choice: 'both'"),
-        (["eval", "nowhere", "--head.use_bn", "true"], "--head.use_bn: there is no such flag or section"),
+        (
+            ["eval", "nowhere", "--head.use_bn", "true"],
+            "--head.use_bn: the section head of a finished run cannot be changed",
+        ),
         (["embed", "nowhere"], "the following arguments are required: --out"),
         (["fit", "--recipe", "r.yaml", "stray"], "unrecognized arguments: stray"),
         (["fit", "--recipe", "r.yaml", "-x"], "there is no flag -x"),

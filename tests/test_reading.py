@@ -84,9 +84,17 @@ def test_transparent_palettes_are_read_without_a_warning(tmp_path: Path) -> None
         assert read_image(Files(path), 0, 3).mode == "RGB"
 
 
-def test_floats_from_0_to_1_are_scaled_to_8_bits(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[0.0, 0.5, 1.0, np.nan, 7.0]], dtype=np.float32)).save(tmp_path / "f.tif")
-    assert array(read_image(Files(tmp_path / "f.tif"), 0, 1)).tolist() == [[0, 128, 255, 0, 255]]
+@pytest.mark.parametrize(
+    ("floats", "expected"),
+    [([0.0, 0.5, 1.0, np.nan], [0, 128, 255, 0]), ([0.0, 0.6, 100.4, 255.0], [0, 1, 100, 255]), ([0.0, 1000.0], None)],
+)
+def test_floats_are_scaled_to_8_bits(tmp_path: Path, floats: list[float], expected: list[int] | None) -> None:
+    Image.fromarray(np.array([floats], dtype=np.float32)).save(tmp_path / "f.tif")
+    if expected is None:
+        with pytest.raises(UnreadableImage, match=r"f\.tif: has floats from 0 to 1000"):
+            read_image(Files(tmp_path / "f.tif"), 0, 1)
+    else:
+        assert array(read_image(Files(tmp_path / "f.tif"), 0, 1)).tolist() == [expected]
 
 
 @pytest.mark.parametrize("channels", [1, 3])

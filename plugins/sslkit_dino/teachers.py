@@ -24,9 +24,10 @@ class EMA(TeacherRule):
 
     def __init__(self, momentum: Schedule = named("cosine", 0.996, 1.0)) -> None:
         self.momentum = momentum
-        # the ends of a run of any length: a mistake is told before anything is trained
-        for at in (Position(0, 2, 1), Position(1, 2, 1)):
-            self._checked(at)
+        # along a run of some length: a mistake is told before anything is trained
+        for value in (momentum(Position(step, 1001, 1)) for step in range(0, 1001, 20)):
+            if not 0 <= value <= 1:
+                raise UserError(f"momentum is {value:g} in the course of a run: it must be from 0 to 1")
 
     def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:
         """Move the teacher by the momentum of the step ``at``."""

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from sslkit.errors import UserError
 
@@ -61,7 +61,11 @@ def open_image(path: Path) -> Image.Image:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError("not a regular file")
     # from memory: a file that is open until its image is decoded could stay open for long
-    return Image.open(io.BytesIO(path.read_bytes()))
+    try:
+        return Image.open(io.BytesIO(path.read_bytes()))
+    except UnidentifiedImageError:
+        # Pillow's own message would name the memory that the file was read to
+        raise OSError("not an image of a type that Pillow knows") from None
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -44,7 +44,8 @@ class Words(argparse.ArgumentParser):
             count = sum(flags.count(flag) for flag in action.option_strings)
             if count > 1 and not isinstance(action.default, list):
                 raise UserError(f"{self.prog}: {action.option_strings[0]} is given {count} times; give it once")
-        return self.parse_args(list(argv))
+        # intermixed: options may stand between the words
+        return self.parse_intermixed_args(list(argv))
 
 
 def check_action(action: str) -> None:

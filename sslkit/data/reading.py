@@ -77,7 +77,7 @@ def read_image(images: Images, index: int, channels: int) -> Image:
     """Image ``index`` as 8 bits a channel, decoded completely.
 
     The image is turned upright as its EXIF orientation says. Alpha is dropped, not composited. 16-bit grey is scaled
-    to 8 bits (65535 becomes 255), and so are floats from 0 to 1; other wide modes are clipped as Pillow does.
+    to 8 bits (65535 becomes 255), and so are floats, from 0 to 1 or from 0 to 255.
 
     Args:
         images: a split.
@@ -159,8 +159,11 @@ def _from_16_bits(image: Image) -> Image:
 
 
 def _from_floats(image: Image) -> Image:
-    values = np.nan_to_num(np.asarray(image)).clip(0, 1) * 255
-    return PIL.Image.fromarray(values.round().astype(np.uint8))
+    values = np.nan_to_num(np.asarray(image))
+    least, most = float(values.min()), float(values.max())
+    if least < 0 or most > 255:
+        raise ValueError(f"has floats from {least:g} to {most:g}; readable are 0 to 1 and 0 to 255")
+    return PIL.Image.fromarray((values * 255 if most <= 1 else values).round().astype(np.uint8))
 
 
 def _upright(image: Image) -> Image:

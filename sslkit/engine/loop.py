@@ -151,7 +151,8 @@ class Loop:
             self._save()
         if guard.stop_agreed and (evaluates or step < self.steps.total):
             number = signals.received
-            raise Stopped(f"stopped and saved at step {step} of {self.steps.total}", int(number) if number else 15)
+            where = f"step {step} of {self.steps.total}"
+            raise Stopped(f"stopped and saved at {where}; the same command goes on", int(number) if number else 15)
         if evaluates:
             self._evaluate()
 

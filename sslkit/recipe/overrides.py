@@ -93,6 +93,9 @@ def split_overrides(
             rest.append(word)
             continue
         if flag[2:].split(".")[0] not in sections:
+            section = flag[2:].split(".")[0]
+            if section in SECTIONS:
+                raise UserError(f"{COMMAND_LINE}: {flag}: the section {section} of a finished run cannot be changed")
             known = [*flags, *(f"--{section}" for section in sections)]
             sentence = f"{flag}: there is no such flag or section; {_nearest_flag(flag, known)}"
             raise UserError(on_one_line(f"{COMMAND_LINE}: {sentence}"))

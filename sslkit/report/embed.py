@@ -53,6 +53,9 @@ def embed_run(
         dtype = Precision(recipe.train.precision, device).dtype
         with FrozenBackbone(backbone.to(device), device=device, precision=dtype, **loading(recipe)) as frozen:
             table = _columns(frozen, judged_data(recipe, overrides))
+        if not len(table["names"]):
+            reasons = "; the first: " + f"{frozen.bad[0].name}: {frozen.bad[0].reason}" if frozen.bad else ""
+            raise UserError(f"not one image of the data could be read{reasons}; nothing is written")
         if is_first():
             _write(out, table)
             for image in frozen.bad:

@@ -62,6 +62,8 @@ def evaluate_run(
             out_dir=folder / "evaluations",
             **loading(recipe),
         )
+        if evaluator is not None and not result.values and result.skipped:
+            raise UserError(f"{evaluator} cannot judge this run: {next(iter(result.skipped.values()))}")
         if is_first():
             _tell(folder, result)
             _keep(folder, result, {"checkpoint": step or "newest", "overrides": {o.key: o.value for o in overrides}})

@@ -13,6 +13,7 @@ from torchvision.utils import make_grid, save_image
 
 from sslkit.data.loading import AugmentedImages
 from sslkit.engine.run_folder import RunFolder
+from sslkit.errors import UserError
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.dataset import Images
 from sslkit.recipe.model import Recipe
@@ -36,6 +37,23 @@ def draw_views(folder: RunFolder, images: Images, augmenter: Augmenter, recipe: 
     return file
 
 
+def check_readable(images: Images, augmenter: Augmenter, recipe: Recipe) -> None:
+    """Make the views of one image, as training will.
+
+    Raises:
+        UserError: if of many images not one can be read.
+    """
+    sample = AugmentedImages(images, augmenter, recipe.preprocess.channels, recipe.seed)[0, 0]
+    if sample.failure:
+        raise UserError(sample.failure)
+    if not sample.views:
+        bad = sample.bad[0]
+        raise UserError(
+            f"{recipe.data.where}: {len(sample.bad)} images were tried and not one can be read; the first: {bad.name}: "
+            f"{bad.reason}"
+        )
+
+
 def _enlarge(view: Tensor) -> Tensor:
     times = max(1, SHOWN_SIDE // view.shape[-1])
     return interpolate(view[None].float() / 255, scale_factor=times, mode="nearest")[0]
@@ -48,14 +66,18 @@ def _centre(view: Tensor, side: int) -> Tensor:
 
 
 def draw_curves(folder: RunFolder) -> Path | None:
-    """Write ``pictures/curves.png`` from ``metrics.csv``: losses and rates by step, evaluations by epoch."""
+    """Write ``pictures/curves.png`` from ``metrics.csv``: losses and rates by step, evaluations by epoch.
+
+    What never changed has no panel.
+    """
     source = folder.path / "metrics.csv"
     if not source.is_file():
         return None
     table = pd.read_csv(source)
     names = [name for name in table["name"].unique() if not name.startswith("time/")]
     evaluated = [name for name in names if name.split("/")[0] in ("teacher", "student") and name.endswith("top1")]
-    stepwise = [name for name in names if name.split("/")[0] not in ("teacher", "student")]
+    moving = table.groupby("name")["value"].nunique() > 1
+    stepwise = [name for name in names if name.split("/")[0] not in ("teacher", "student") and moving[name]]
     folder.pictures.mkdir(parents=True, exist_ok=True)
     return _plot(table, stepwise, evaluated, folder.pictures / "curves.png")
 
@@ -81,6 +103,6 @@ def _plot(table: pd.DataFrame, stepwise: Sequence[str], evaluated: Sequence[str]
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
         if len(panel) > 1:
-            axes.legend(fontsize=6)
+            axes.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.18))
     figure.savefig(file, dpi=110)
     return file

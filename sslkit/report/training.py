@@ -24,12 +24,13 @@ from sslkit.engine.saving import Saving
 from sslkit.engine.summary import summarise
 from sslkit.evaluate.needs import check_evaluators
 from sslkit.parts.collectives import world_size
+from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.watcher import RunInfo
 from sslkit.recipe.model import Recipe
 from sslkit.report.closing import show_results
 from sslkit.report.console import logging_to, say
 from sslkit.report.evaluation import RunEvaluation
-from sslkit.report.pictures import draw_curves, draw_views
+from sslkit.report.pictures import check_readable, draw_curves, draw_views
 
 log = logging.getLogger("sslkit")
 
@@ -129,6 +130,12 @@ def _draw(what: str, draw: Callable[[], object]) -> None:
         log.warning("the picture of %s could not be drawn: %s: %s", what, type(error).__name__, error)
 
 
+def _tell_data(images: Images, judged: Dataset, recipe: Recipe) -> None:
+    test = judged.split("test")
+    classes = f"; {len(images.classes)} classes" if images.classes is not None else "; no labels"
+    say(f"{recipe.data.name}: {len(images)} images to train on, {len(test) if test else 0} to test with{classes}")
+
+
 def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[Loop, Watching]:
     """Build every part, and look over what can be known before training."""
     data = dataset(recipe.data)
@@ -149,6 +156,10 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[L
     for key, reason in skipped.items():
         say(f"evaluate.{key} is skipped: {reason}")
     evaluation = RunEvaluation(recipe, judges, judged, folder, run.precision, steps, bad)
+    with first_decides():
+        if is_first():
+            check_readable(images, run.augmenter, recipe)
+            _tell_data(images, judged, recipe)
     if is_first():
         write_json(folder.path / "environment.json", environment(device))
         _draw("views", lambda: draw_views(folder, images, run.augmenter, recipe))
