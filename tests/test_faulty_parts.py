@@ -9,19 +9,7 @@ import pytest
 
 import sslkit
 from sslkit.errors import RunError, UserError
-
-RECIPE = {
-    "data": {"name": "digits"},
-    "preprocess": {"size": 16},
-    "augment": {"name": "multicrop", "local_crops": 0, "global_size": 16},
-    "backbone": {"name": "vit", "dim": 16, "depth": 1, "heads": 2, "patch_size": 4, "drop_path_rate": 0.0},
-    "head": {"name": "dino", "out_dim": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0},
-    "teacher": {"name": "ema", "momentum": 0.9},
-    "loss": {"name": "dino"},
-    "optimizer": {"name": "sgd", "lr": 0.1, "weight_decay": 0.0},
-    "train": {"epochs": 2, "batch_size": 4, "lr_per_images": None},
-}
-
+from tiny_run import TINY_VIT
 
 PLUGIN = '''
 """Parts that go wrong."""
@@ -70,7 +58,7 @@ def plugin(tmp_path: Path) -> Path:
     return file
 
 
-SHORT = {**RECIPE, "train": {"epochs": 3, "batch_size": 256, "workers": 0}, "watch": {"progress": None}}
+SHORT = {**TINY_VIT, "train": {"epochs": 3, "batch_size": 256, "workers": 0}, "watch": {"progress": None}}
 
 
 def test_a_failing_evaluator_loses_no_training_and_is_tried_again(tmp_path: Path, plugin: Path) -> None:
@@ -129,7 +117,7 @@ def test_a_continued_run_must_see_the_data_that_it_began_with(tmp_path: Path, ti
     images = tmp_path / "images"
     shutil.copytree(tiny_images, images)
     recipe = {
-        **RECIPE,
+        **TINY_VIT,
         "data": {"name": "image_folder", "root": str(images)},
         "train": {"epochs": 2, "batch_size": 4, "workers": 0, "max_steps": 1},
         "watch": {"progress": None},

@@ -19,23 +19,12 @@ from sslkit.plugins.manager import load_registry
 from sslkit.plugins.registry import Registrar, Registry
 from sslkit.recipe.load import load_recipe
 from sslkit.recipe.overrides import Override
-
-RECIPE = {
-    "data": {"name": "digits"},
-    "preprocess": {"size": 16},
-    "augment": {"name": "multicrop", "local_crops": 0, "global_size": 16},
-    "backbone": {"name": "vit", "dim": 16, "depth": 1, "heads": 2, "patch_size": 4, "drop_path_rate": 0.0},
-    "head": {"name": "dino", "out_dim": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0},
-    "teacher": {"name": "ema", "momentum": 0.9},
-    "loss": {"name": "dino"},
-    "optimizer": {"name": "sgd", "lr": 0.1, "weight_decay": 0.0},
-    "train": {"epochs": 2, "batch_size": 4, "lr_per_images": None},
-}
+from tiny_run import TINY_VIT
 
 
 def built(**overrides: object) -> Run:
     chosen = [Override(key.replace("__", "."), value) for key, value in overrides.items()]
-    return build_run(load_recipe(RECIPE, chosen), Length(5, 10), 10, torch.device("cpu"))
+    return build_run(load_recipe(TINY_VIT, chosen), Length(5, 10), 10, torch.device("cpu"))
 
 
 def batch() -> Batch:
@@ -187,7 +176,7 @@ def test_what_would_be_ignored_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     registrar.teacher("acts", Acts)
 
     def build(**changes: object) -> Run:
-        return build_run(load_recipe({**RECIPE, **changes}, (), registry), Length(5, 10), 10, torch.device("cpu"))
+        return build_run(load_recipe({**TINY_VIT, **changes}, (), registry), Length(5, 10), 10, torch.device("cpu"))
 
     with pytest.raises(UserError, match="has the parameter 'temperature', which nothing would train"):
         build(loss={"name": "temperature"})

@@ -26,6 +26,19 @@ TINY = {
     "watch": {"progress": None},
 }
 
+#: A net without BatchNorm, and nothing to evaluate.
+TINY_VIT = {
+    "data": {"name": "digits"},
+    "preprocess": {"size": 16},
+    "augment": {"name": "multicrop", "local_crops": 0, "global_size": 16},
+    "backbone": {"name": "vit", "dim": 16, "depth": 1, "heads": 2, "patch_size": 4, "drop_path_rate": 0.0},
+    "head": {"name": "dino", "out_dim": 16, "hidden_dim": 16, "bottleneck_dim": 8, "freeze_last_layer_epochs": 0},
+    "teacher": {"name": "ema", "momentum": 0.9},
+    "loss": {"name": "dino"},
+    "optimizer": {"name": "sgd", "lr": 0.1, "weight_decay": 0.0},
+    "train": {"epochs": 2, "batch_size": 4, "lr_per_images": None},
+}
+
 
 def tiny(**sections: object) -> dict[str, object]:
     return {**TINY, **sections}
