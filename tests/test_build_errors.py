@@ -73,6 +73,8 @@ def test_a_run_that_is_shorter_than_its_warm_up_is_warned_of(recipe: Path, caplo
     quick = {"train.max_steps": 1, "evaluate.knn": None}
     with caplog.at_level(logging.WARNING, logger="sslkit"):
         sslkit.fit("tiny.yaml", quick, out="fine")
+        # a line down to zero falls, although its last value is that of a warm-up's first step
+        sslkit.fit("tiny.yaml", {**quick, "optimizer.lr": {"linear": [0.001, 0]}}, out="falling")
         assert not caplog.records
         sslkit.fit("tiny.yaml", {**quick, "optimizer.lr.warmup_epochs": 5}, out="short")
     assert "the learning rate only rises until the run ends" in caplog.text

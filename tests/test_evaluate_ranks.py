@@ -12,8 +12,9 @@ import torch
 import torch.distributed as dist
 
 from evaluation_parts import GREY, Patterns, Splits, freeze, tiny_conv
-from sslkit.evaluate.gather import gather_items, gather_rows
+from sslkit.evaluate.gather import gather_rows
 from sslkit.evaluate.runner import run_evaluators
+from sslkit.parts.collectives import gather_items
 from sslkit.recipe.settings import EvaluateWhen
 from sslkit_evaluators.knn import KNN
 

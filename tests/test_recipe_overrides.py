@@ -29,6 +29,7 @@ def test_overrides_are_taken_out_wherever_they_stand() -> None:
         (["--haed.use_bn", "1"], "--haed.use_bn: there is no such flag or section; did you mean '--head.use_bn'?"),
         (["--epochs", "3"], "--epochs: there is no such flag or section; did you mean '--train.epochs'?"),
         (["--lr=3"], "--lr: there is no such flag or section; did you mean '--optimizer.lr'?"),
+        (["--predicter.out_dim=3"], "--predicter.out_dim: there is no such flag or section; did you mean '--predictor"),
         (["--xyzzy=1"], "--xyzzy: there is no such flag or section; known: --"),
     ],
 )

@@ -87,6 +87,9 @@ def test_a_kill_before_the_first_recipe_does_not_stand_in_the_way(tmp_path: Path
     (tmp_path / ".recipe.yaml.123").write_text("se")
     opened(tmp_path).close()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "recipe.yaml"]
+    (tmp_path / ".recipe.yaml.bak").write_text("mine")
+    opened(tmp_path).close()
+    assert (tmp_path / ".recipe.yaml.bak").read_text() == "mine"
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", '{"loss": 1.0}'])

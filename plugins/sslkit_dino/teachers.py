@@ -25,22 +25,21 @@ class EMA(TeacherRule):
     def __init__(self, momentum: Schedule = named("cosine", 0.996, 1.0)) -> None:
         self.momentum = momentum
         # along a run of some length: a mistake is told before anything is trained
-        for value in (momentum(Position(step, 1001, 1)) for step in range(0, 1001, 20)):
-            if not 0 <= value <= 1:
-                raise UserError(f"momentum is {value:g} in the course of a run: it must be from 0 to 1")
+        for step in range(0, 1001, 20):
+            self._checked(Position(step, 1001, 1), "in the course of a run")
 
     def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:
         """Move the teacher by the momentum of the step ``at``."""
-        momentum = self._checked(at)
+        momentum = self._checked(at, f"at step {at.step}")
         targets, sources = paired_parameters(teacher, student)
         # the reference's two roundings and not lerp's one: where m is near 1 a step moves a weight by few of them
         torch._foreach_mul_(targets, momentum)
         torch._foreach_add_(targets, torch._foreach_mul(sources, 1 - momentum))
 
-    def _checked(self, at: Position) -> float:
+    def _checked(self, at: Position, when: str) -> float:
         momentum = self.momentum(at)
         if not 0 <= momentum <= 1:
-            raise UserError(f"momentum is {momentum} at step {at.step}: it must be from 0 to 1")
+            raise UserError(f"momentum is {momentum} {when}: it must be from 0 to 1")
         return momentum
 
 

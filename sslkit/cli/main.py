@@ -20,7 +20,7 @@ COMMANDS = {
     "plugins": ("sslkit.cli.plugins", "list the parts that plugins bring, or show the options of one"),
 }
 
-#: What is no fault of sslkit: a disk that is full or may not be written to.
+#: What is no fault of sslkit: a disk that is full, or that may not be used.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 HELP = """usage: sslkit COMMAND ...
@@ -53,8 +53,7 @@ def main(argv: Sequence[str]) -> int:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
     except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return 130
+        return _tell(UserError("interrupted"), 130)
     except BrokenPipeError:
         # the reader of our output has gone (`| head`): not even the flush at exit may complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        return _tell(RunError(f"{error.filename or 'a file'} cannot be written: {error.strerror}"), 1)
+        return _tell(RunError(f"{error.filename or 'a file'}: {error.strerror}"), 1)
 
 
 def console() -> None:

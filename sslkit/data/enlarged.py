@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 
-import torch.distributed as dist
-
-from sslkit.parts.collectives import rank, world_size
+from sslkit.parts.collectives import gather_items, rank
 
 log = logging.getLogger("sslkit")
 
@@ -39,10 +37,7 @@ class EnlargedImages:
 
     def flush(self) -> int:
         """How many images all ranks have noted since the last flush; all ranks must call it together."""
-        noted = [self._waiting]
-        if world_size() > 1:
-            noted = [(0, 0)] * world_size()
-            dist.all_gather_object(noted, self._waiting)
+        noted = gather_items([self._waiting])
         self._waiting = (0, 0)
         count = sum(noted_count for noted_count, _ in noted)
         size = sum(noted_size for _, noted_size in noted)

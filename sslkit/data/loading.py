@@ -70,6 +70,27 @@ class AugmentedImages(TorchDataset[Sample]):
         return generator("replacement view", self.seed, epoch, wanted, attempt, row)
 
 
+def check_readable(views: AugmentedImages, where: str) -> None:
+    """Make the views of one image, as training will.
+
+    Args:
+        views: what is trained on.
+        where: the place of its data set in the recipe, for the message.
+
+    Raises:
+        UserError: if of many images not one can be read, or a part fails on the way.
+    """
+    sample = views[0, 0]
+    if sample.failure:
+        raise UserError(sample.failure)
+    if not sample.views:
+        first = sample.bad[0]
+        raise UserError(
+            f"{where}: {len(sample.bad)} images were tried and not one can be read; the first: {first.name}: "
+            f"{first.reason}"
+        )
+
+
 def permutation(seed: int, epoch: int, length: int) -> np.ndarray:
     """The order of the images in an epoch, ``[length]``: a function of seed and epoch alone."""
     return generator("permutation", seed, epoch).permutation(length)

@@ -7,10 +7,8 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch.distributed as dist
-
 from sslkit.data.reading import BadImage
-from sslkit.parts.collectives import rank, world_size
+from sslkit.parts.collectives import gather_items, rank, world_size
 
 log = logging.getLogger("sslkit")
 
@@ -41,10 +39,7 @@ class BadImages:
 
     def flush(self) -> None:
         """List what any rank has noted; all ranks must call it together."""
-        new = [self._waiting]
-        if world_size() > 1:
-            new = [{} for _ in range(world_size())]
-            dist.all_gather_object(new, self._waiting)
+        new = gather_items([self._waiting])
         self._waiting = {}
         images = {name: image for found in new for name, image in found.items() if name not in self._listed}
         if images and rank() == 0:

@@ -29,6 +29,11 @@ def write_text(path: Path, text: str) -> None:
     sync(path.parent)
 
 
+def leftovers(path: Path) -> list[Path]:
+    """What processes that were killed while they wrote ``path`` have left beside it."""
+    return [beside for beside in path.parent.glob(f".{path.name}.*") if beside.suffix[1:].isdigit()]
+
+
 def write_json(path: Path, data: Any) -> None:
     """Replace a JSON file in one step."""
     write_text(path, json.dumps(data, indent=2) + "\n")

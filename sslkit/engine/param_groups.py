@@ -117,7 +117,7 @@ class Rates:
         """Whether the learning rate is still on its way up when the run ends: a warm-up longer than the run."""
         total = self._clock[0]
         first, middle, last = (self.lr(Position(step, *self._clock)) for step in (0, total // 2, total - 1))
-        return last == 0 or (first < last and middle <= last)
+        return first <= middle <= last and (first < last or last == 0)
 
     def peak(self) -> float:
         """The highest learning rate of the run: what a group whose rate does not decay keeps."""

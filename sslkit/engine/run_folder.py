@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
-from sslkit.engine.files import write_json, write_text
+from sslkit.engine.files import leftovers, write_json, write_text
 from sslkit.errors import UserError
 from sslkit.recipe.dump import to_yaml
 
@@ -22,9 +21,6 @@ FREE_KEYS = (
     "train.workers", "train.worker_timeout", "train.threads", "train.device", "train.max_steps", "train.log_every",
     "checkpoint", "watch", "evaluate", "eval_data", "data.root",
 )  # fmt: skip
-
-#: What a run that was refused or killed before its first step leaves.
-_OURS = re.compile(r"\.lock|log\.txt|\.recipe\.yaml\.\d+")
 
 
 class RunFolder:
@@ -70,8 +66,8 @@ class RunFolder:
     def _make(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         self._take_lock()
-        for left in self.path.glob(".recipe.yaml.*"):
-            left.unlink()  # by a process that was killed while it wrote
+        for left in leftovers(self.path / "recipe.yaml"):
+            left.unlink()
 
     def _holds_a_run(self) -> bool:
         return (self.path / "recipe.yaml").is_file()
@@ -88,8 +84,8 @@ class RunFolder:
             return None
         try:
             found = json.loads(self.summary_file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            found = error
+        except ValueError:
+            found = None
         if not isinstance(found, dict) or "steps" not in found:
             raise UserError(f"{self.summary_file} is no summary; delete it, and the same command writes it anew")
         return found
@@ -102,7 +98,9 @@ class RunFolder:
         """Leave a folder alone, and without a lock, that holds something and is no run."""
         if not self.path.is_dir() or self._holds_a_run():
             return
-        strange = sorted(entry.name for entry in self.path.iterdir() if not _OURS.fullmatch(entry.name))
+        # what a run that was refused or killed before its first step leaves
+        ours = {".lock", "log.txt", *(left.name for left in leftovers(self.path / "recipe.yaml"))}
+        strange = sorted(entry.name for entry in self.path.iterdir() if entry.name not in ours)
         if strange:
             raise UserError(
                 f"--out {self.path}: the folder holds {strange[0]!r} and is no run; name an empty or a new one"

@@ -6,15 +6,13 @@ import logging
 import time
 from collections.abc import Mapping
 
-import torch.distributed as dist
-
 from sslkit.engine.checkpoint import CheckpointStore, restore
 from sslkit.engine.distributed import barrier, is_first
 from sslkit.engine.hooks import Watching
 from sslkit.engine.run import Run
 from sslkit.engine.standing import Best, Standing
 from sslkit.errors import RunError, UserError, nearest
-from sslkit.parts.collectives import world_size
+from sslkit.parts.collectives import gather_items
 from sslkit.recipe.settings import Checkpointing
 
 log = logging.getLogger("sslkit")
@@ -124,10 +122,7 @@ class Saving:
 
 def _agree(step: int | None) -> None:
     """Whether all ranks have found the checkpoint of the same step: DDP would not notice if they had not."""
-    steps = [step]
-    if world_size() > 1:
-        steps = [None] * world_size()
-        dist.all_gather_object(steps, step)
+    steps = gather_items([step])
     if len(set(steps)) > 1:
         raise RunError(
             f"the processes do not see the same checkpoints (steps, by process: {steps}): --out must be a folder that "

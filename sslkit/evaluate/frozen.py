@@ -15,9 +15,9 @@ from sslkit.data.reading import BadImage, UnreadableImage
 from sslkit.errors import RunError
 from sslkit.evaluate.borrow import borrowed
 from sslkit.evaluate.chunks import PreprocessedImages, Share, StackChunk, load_chunks
-from sslkit.evaluate.gather import gather_items, gather_rows
+from sslkit.evaluate.gather import gather_rows
 from sslkit.parts.backbone import Backbone, Tokens
-from sslkit.parts.collectives import rank, world_size
+from sslkit.parts.collectives import gather_items, rank, world_size
 from sslkit.parts.dataset import Images
 from sslkit.parts.evaluator import Features, Frozen
 from sslkit.parts.preprocess import Preprocess

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
-
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from sslkit.parts.collectives import world_size
-
-Item = TypeVar("Item")
 
 
 def gather_rows(rows: Tensor) -> Tensor:
@@ -30,12 +25,3 @@ def gather_rows(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(padded) for _ in range(world_size())]
     dist.all_gather(parts, padded)
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
-
-
-def gather_items(items: Sequence[Item]) -> list[Item]:
-    """All ranks' small picklable things, in rank order."""
-    if world_size() == 1:
-        return list(items)
-    parts: list[Sequence[Item]] = [[] for _ in range(world_size())]
-    dist.all_gather_object(parts, items)
-    return [item for part in parts for item in part]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+Item = TypeVar("Item")
 
 
 def world_size() -> int:
@@ -24,6 +29,15 @@ def mean_over_ranks(tensor: Tensor) -> Tensor:
     total = tensor.detach().clone()
     dist.all_reduce(total)
     return total / world_size()
+
+
+def gather_items(items: Sequence[Item]) -> list[Item]:
+    """All ranks' small picklable things, in rank order; all ranks must call it together."""
+    if world_size() == 1:
+        return list(items)
+    parts: list[Sequence[Item]] = [[] for _ in range(world_size())]
+    dist.all_gather_object(parts, items)
+    return [item for part in parts for item in part]
 
 
 class _GatherWithGradient(torch.autograd.Function):

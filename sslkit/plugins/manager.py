@@ -38,7 +38,7 @@ def load_registry(plugin_files: Sequence[str | Path] | str | Path = ()) -> Regis
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"--plugin {file}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+            raise UserError(f"--plugin {file}: {_reason(error)}") from error
     return registry
 
 
@@ -49,8 +49,13 @@ def _installed() -> Registry:
         try:
             _register(manager, registry, point.load(), point.name, _distribution(point))
         except Exception as error:  # noqa: BLE001 - a stranger's plugin must not take the command down
-            registry.broken[point.name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            registry.broken[point.name] = _reason(error)
     return registry
+
+
+def _reason(error: Exception) -> str:
+    """On one line: pluggy's messages have several."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _manager() -> pluggy.PluginManager:

@@ -116,8 +116,7 @@ _KNOWN_KEYS = [
 
 def _nearest_flag(flag: str, known: Sequence[str]) -> str:
     """Compares first segments, and gives back the whole flag as it would be right."""
-    inner = flag.removeprefix("--")
-    homes = [key for key in _KNOWN_KEYS if key.rpartition(".")[2] == inner.rpartition(".")[2]]
+    homes = [key for key in _KNOWN_KEYS if key.rpartition(".")[2] == flag.removeprefix("--")]
     if homes:
         return f"did you mean '--{homes[0]}'?"
     head, dot, tail = flag.partition(".")

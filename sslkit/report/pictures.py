@@ -13,45 +13,23 @@ from torchvision.utils import make_grid, save_image
 
 from sslkit.data.loading import AugmentedImages
 from sslkit.engine.run_folder import RunFolder
-from sslkit.errors import UserError
-from sslkit.parts.augmenter import Augmenter
-from sslkit.parts.dataset import Images
-from sslkit.recipe.model import Recipe
 
 #: Images in the picture of views, and the least side in pixels that a view is shown with.
 SHOWN_IMAGES, SHOWN_SIDE = 6, 96
 
 
-def draw_views(folder: RunFolder, images: Images, augmenter: Augmenter, recipe: Recipe) -> Path | None:
+def draw_views(folder: RunFolder, views: AugmentedImages) -> Path | None:
     """Write ``pictures/views.png``: a row an image, a column a view, as epoch 0 shows them to the nets."""
     file = folder.pictures / "views.png"
-    views = AugmentedImages(images, augmenter, recipe.preprocess.channels, recipe.seed)
-    samples = [views[0, index] for index in range(min(SHOWN_IMAGES, len(images)))]
+    samples = [views[0, index] for index in range(min(SHOWN_IMAGES, len(views.images)))]
     shown = [_enlarge(view) for sample in samples for view in sample.views]
     if not shown:
         return None
     side = max(view.shape[-1] for view in shown)
     padded = [_centre(view, side) for view in shown]
     folder.pictures.mkdir(parents=True, exist_ok=True)
-    save_image(make_grid(torch.stack(padded), nrow=len(augmenter.views), pad_value=1.0), file)
+    save_image(make_grid(torch.stack(padded), nrow=len(views.augmenter.views), pad_value=1.0), file)
     return file
-
-
-def check_readable(images: Images, augmenter: Augmenter, recipe: Recipe) -> None:
-    """Make the views of one image, as training will.
-
-    Raises:
-        UserError: if of many images not one can be read.
-    """
-    sample = AugmentedImages(images, augmenter, recipe.preprocess.channels, recipe.seed)[0, 0]
-    if sample.failure:
-        raise UserError(sample.failure)
-    if not sample.views:
-        bad = sample.bad[0]
-        raise UserError(
-            f"{recipe.data.where}: {len(sample.bad)} images were tried and not one can be read; the first: {bad.name}: "
-            f"{bad.reason}"
-        )
 
 
 def _enlarge(view: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sslkit.data.loading import AugmentedImages, check_readable
 from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import build_run, dataset, evaluators, length, training_images, watchers
 from sslkit.engine.checkpoint import CheckpointStore
@@ -30,7 +31,7 @@ from sslkit.recipe.model import Recipe
 from sslkit.report.closing import show_results
 from sslkit.report.console import logging_to, say
 from sslkit.report.evaluation import RunEvaluation
-from sslkit.report.pictures import check_readable, draw_curves, draw_views
+from sslkit.report.pictures import draw_curves, draw_views
 
 log = logging.getLogger("sslkit")
 
@@ -150,19 +151,20 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[L
     with first_decides():
         watching = Watching(watchers(recipe) if is_first() else {})
     bad = BadImages(folder.path / "bad_images.csv")
-    if run.rates.only_rises():
+    if is_first() and run.rates.only_rises():
         log.warning("the learning rate only rises until the run ends: its warm-up is as long as the run, or longer")
     judges = {key: judge for key, judge in judges.items() if key not in skipped}
     for key, reason in skipped.items():
         say(f"evaluate.{key} is skipped: {reason}")
     evaluation = RunEvaluation(recipe, judges, judged, folder, run.precision, steps, bad)
+    views = AugmentedImages(images, run.augmenter, recipe.preprocess.channels, recipe.seed)
     with first_decides():
         if is_first():
-            check_readable(images, run.augmenter, recipe)
-            _tell_data(images, judged, recipe)
+            check_readable(views, recipe.data.where)
+    _tell_data(images, judged, recipe)
     if is_first():
         write_json(folder.path / "environment.json", environment(device))
-        _draw("views", lambda: draw_views(folder, images, run.augmenter, recipe))
+        _draw("views", lambda: draw_views(folder, views))
     store = CheckpointStore(folder.checkpoints, recipe.checkpoint.keep)
     saving = Saving(run, recipe.checkpoint, store, watching)
     return Loop(run, images, steps, recipe.train, saving, watching, evaluation, bad), watching
