@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,23 @@ def test_two_processes_cannot_have_one_folder_and_fresh_does_not_pull_it_away(tm
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     first.close()
     opened(tmp_path / "run").close()
+
+
+def test_the_loader_processes_of_a_killed_run_do_not_keep_its_folder(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys, time\n"
+        "from pathlib import Path\n"
+        "from sslkit.engine.run_folder import RunFolder\n"
+        "folder = RunFolder(Path(sys.argv[1]))\n"
+        "folder.open({'seed': 0}, False)\n"
+        "if os.fork() == 0:\n"
+        "    time.sleep(2)\n"
+        "    os._exit(0)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "run")], timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    opened(tmp_path / "run", {"seed": 0}).close()
 
 
 def test_fresh_moves_a_run_aside_and_numbers_it(tmp_path: Path) -> None:

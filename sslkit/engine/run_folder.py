@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +23,10 @@ FREE_KEYS = (
     "train.workers", "train.worker_timeout", "train.threads", "train.device", "train.max_steps", "train.log_every",
     "checkpoint", "watch", "evaluate", "eval_data", "data.root",
 )  # fmt: skip
+
+#: Seconds in which the loader processes of a killed run notice that it is gone (torch looks every 5): they hold the
+#: folder's lock until then.
+_LINGER = 20.0
 
 
 class RunFolder:
@@ -107,14 +113,24 @@ class RunFolder:
             )
 
     def _take_lock(self) -> None:
-        lock = (self.path / ".lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise UserError(
-                f"--out {self.path}: another process is training there; wait for it, or name another folder with --out"
-            ) from None
+        lock = (self.path / ".lock").open("a+")
+        deadline = time.monotonic() + _LINGER
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                lock.seek(0)
+                if _alive(lock.read()) or time.monotonic() > deadline:
+                    lock.close()
+                    raise UserError(
+                        f"--out {self.path}: another process is training there; wait for it, or name another folder "
+                        "with --out"
+                    ) from None
+            time.sleep(0.1)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         self._lock = lock
 
     def _check_recipe(self, resolved: Mapping[str, Any]) -> None:
@@ -145,6 +161,17 @@ class RunFolder:
         while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
             number += 1
         return aside
+
+
+def _alive(pid: str) -> bool:
+    """Whether the process that has locked a folder still runs; yes, where that cannot be known."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OSError):
+        return True
+    return True
 
 
 def different_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
