@@ -15,7 +15,6 @@ from evaluation_parts import GREY, Patterns, Splits, freeze, tiny_conv
 from sslkit.evaluate.gather import gather_rows
 from sslkit.evaluate.runner import run_evaluators
 from sslkit.parts.collectives import gather_items
-from sslkit.recipe.settings import EvaluateWhen
 from sslkit_evaluators.knn import KNN
 
 
@@ -28,7 +27,7 @@ def compute(out_dir: Path) -> dict[str, object]:
         short, none = frozen.features(few), frozen.features(Patterns(0))
         lost = frozen.features(Patterns(3, unreadable=(0, 1, 2)))
     result = run_evaluators(
-        {"knn": (KNN(k=(3, 5), query_degrees=20.0), EvaluateWhen())},
+        {"knn": (KNN(k=(3, 5), query_degrees=20.0), ("teacher",))},
         {"teacher": tiny_conv()},
         Splits(train, test),
         preprocess=GREY,

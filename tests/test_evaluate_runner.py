@@ -16,7 +16,6 @@ from evaluation_parts import GREY, Patterns, Splits, TinyConv, tiny_conv
 from sslkit.errors import RunError, UserError
 from sslkit.evaluate.runner import EvaluationResult, run_evaluators
 from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, Metrics
-from sslkit.recipe.settings import EvaluateWhen
 
 
 class Probe(Evaluator):
@@ -69,13 +68,13 @@ class Capable(TinyConv):
 
 def run(
     tmp_path: Path,
-    specs: Mapping[str, Evaluator | tuple[Evaluator, EvaluateWhen]],
+    specs: Mapping[str, Evaluator | tuple[Evaluator, tuple[str, ...]]],
     nets: Mapping[str, Backbone] | None = None,
     data: Dataset | None = None,
     seed: int = 0,
 ) -> EvaluationResult:
     return run_evaluators(
-        {key: spec if isinstance(spec, tuple) else (spec, EvaluateWhen()) for key, spec in specs.items()},
+        {key: spec if isinstance(spec, tuple) else (spec, ("teacher",)) for key, spec in specs.items()},
         nets or {"teacher": tiny_conv(1), "student": tiny_conv(2)},
         data or Splits(Patterns(9), Patterns(5, salt=1)),
         preprocess=GREY,
@@ -89,7 +88,7 @@ def run(
 
 
 def test_values_are_keyed_by_net_evaluator_and_metric(tmp_path: Path) -> None:
-    both = EvaluateWhen(which=("teacher", "student"))
+    both = ("teacher", "student")
     result = run(tmp_path, {"a": Probe(), "b": (Probe({"x.y-z_1": 2}), both)})
     assert result.values == {"teacher/a/width": 1.0, "teacher/b/x.y-z_1": 2.0, "student/b/x.y-z_1": 2.0}
     assert not result.skipped
@@ -97,13 +96,13 @@ def test_values_are_keyed_by_net_evaluator_and_metric(tmp_path: Path) -> None:
 
 
 def test_the_student_stands_in_for_a_teacher_but_only_once(tmp_path: Path) -> None:
-    both = EvaluateWhen(which=("teacher", "student"))
+    both = ("teacher", "student")
     result = run(tmp_path, {"a": Probe(), "b": (Probe(), both)}, nets={"student": tiny_conv()})
     assert set(result.values) == {"student/a/width", "student/b/width"}
 
 
 def test_a_net_that_is_not_there_is_told(tmp_path: Path) -> None:
-    student = EvaluateWhen(which=("student",))
+    student = ("student",)
     result = run(tmp_path, {"a": (Probe(), student)}, nets={"teacher": tiny_conv()})
     assert result.skipped == {"student/a": "there is no student (there is: teacher): change its 'which'"}
 
@@ -139,7 +138,7 @@ def test_errors_say_whose_they_are(tmp_path: Path) -> None:
 def test_a_net_whose_features_are_not_finite_is_named(tmp_path: Path) -> None:
     broken = tiny_conv()
     torch.nn.init.constant_(broken.body[0].weight, float("inf"))
-    both = EvaluateWhen(which=("teacher", "student"))
+    both = ("teacher", "student")
     with pytest.raises(RunError, match=r"^student/mine: the features of 9 of 9 images are not finite"):
         run(tmp_path, {"mine": (Probe(), both)}, nets={"teacher": tiny_conv(), "student": broken})
 
@@ -157,7 +156,7 @@ def test_metrics_that_are_not_finite_are_left_out_and_told(tmp_path: Path) -> No
 
 
 def test_artifacts_lie_in_the_evaluators_own_folder(tmp_path: Path) -> None:
-    both = EvaluateWhen(which=("teacher", "student"))
+    both = ("teacher", "student")
     result = run(tmp_path, {"draw": (Writes(), both)})
     assert result.artifacts == [tmp_path / "out" / net / "draw" / "picture.png" for net in ("teacher", "student")]
     assert all(path.is_file() for path in result.artifacts)
@@ -166,7 +165,7 @@ def test_artifacts_lie_in_the_evaluators_own_folder(tmp_path: Path) -> None:
 
 
 def test_unreadable_images_are_listed_once_for_all_nets_and_evaluators(tmp_path: Path) -> None:
-    both = EvaluateWhen(which=("teacher", "student"))
+    both = ("teacher", "student")
     data = Splits(Patterns(9, unreadable=(2, 5)))
     result = run(tmp_path, {"a": (Probe(), both), "b": (Probe(), both)}, data=data)
     assert [bad.name for bad in result.bad] == ["pattern-0-2", "pattern-0-5"]
@@ -195,7 +194,7 @@ def test_training_does_not_notice(tmp_path: Path) -> None:
     random.seed(5), np.random.seed(5), torch.manual_seed(5)
     expected = random.random(), float(np.random.rand()), float(torch.rand(()))
     random.seed(5), np.random.seed(5), torch.manual_seed(5)
-    both = EvaluateWhen(which=("teacher", "student"))
+    both = ("teacher", "student")
     run(tmp_path, {"a": (Probe(), both)}, nets=nets)
     with pytest.raises(RunError):
         run(tmp_path, {"a": (Probe(error=RunError("no")), both)}, nets=nets)

@@ -13,7 +13,9 @@ from sslkit.plugins.registry import Registrar, Registry
 def test_every_name_loads_an_evaluator() -> None:
     registry = Registry()
     sslkit_evaluators.sslkit_register(Registrar(registry, "sslkit_evaluators", "sslkit"))
-    assert registry.names("evaluator") == ["attention", "knn", "linear", "linear_cached", "spectrum"]
+    assert registry.names("evaluator") == [
+        "attention", "finetune", "knn", "linear", "linear_cached", "lowshot", "spectrum",
+    ]  # fmt: skip
     for part in registry.parts:
         assert issubclass(part.load(), Evaluator)
         assert part.load()() is not None  # every option has a default

@@ -10,7 +10,8 @@ import torch
 
 from evaluation_parts import Patterns, Splits, freeze, tiny_conv
 from sslkit.errors import RunError, UserError
-from sslkit_evaluators.spectrum import Some, Spectrum, spectrum
+from sslkit_evaluators.spectrum import Spectrum, power_law, spectrum
+from sslkit_evaluators.subset import Some
 
 
 def reference(x: np.ndarray) -> dict[str, float]:
@@ -21,13 +22,27 @@ def reference(x: np.ndarray) -> dict[str, float]:
         p = p[p > 0]
         return float(np.exp(-(p * np.log(p)).sum()))
 
+    def exponent(values: np.ndarray) -> float:
+        """Weighted least squares of logarithms by its normal equations, as alpha-ReQ's published code has it."""
+        positive = np.sort(values[values > 1e-12 * (x**2).sum()])[::-1]
+        ranks = np.arange(4, min(100, len(positive)) + 1)
+        if len(ranks) < 2:
+            return float("nan")
+        design = np.stack([-np.log(ranks), np.ones(len(ranks))], axis=1)
+        weights = 1.0 / ranks[:, None]
+        return float(
+            np.linalg.solve(design.T @ (weights * design), (weights * design).T @ np.log(positive[ranks - 1]))[0]
+        )
+
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
     cosines = unit @ unit.T
+    variances = np.linalg.svd(x - x.mean(0), compute_uv=False) ** 2
     return {
         "rankme": exp_entropy(np.linalg.svd(x, compute_uv=False)),
-        "effective_rank": exp_entropy(np.linalg.svd(x - x.mean(0), compute_uv=False) ** 2),
+        "effective_rank": exp_entropy(variances),
         "mean_cosine": float(cosines[~np.eye(len(x), dtype=bool)].mean()),
         "relative_std": float(unit.std(0).mean() * np.sqrt(x.shape[1])),
+        "alpha_req": exponent(variances),
     }
 
 
@@ -37,7 +52,28 @@ def test_definitions(rows: int, columns: int, offset: float) -> None:
     x = np.random.default_rng(rows).normal(size=(rows, columns)) * np.linspace(0.1, 2, columns) + offset
     ours = spectrum(torch.from_numpy(x).float())
     expected = reference(x.astype(np.float32).astype(np.float64))
-    assert ours == pytest.approx(expected, rel=1e-4)
+    assert ours == pytest.approx(expected, rel=1e-4, nan_ok=True)
+
+
+@pytest.mark.parametrize("exponent", [0.3, 1.0, 2.5])
+def test_the_exponent_of_a_power_law_is_found(exponent: float) -> None:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(400, 150))
+    # columns that are centred and orthogonal: the covariance's eigenvalues are exactly those that are given
+    columns, _ = np.linalg.qr(x - x.mean(0))
+    turned, _ = np.linalg.qr(draw.normal(size=(150, 150)))
+    ranks = np.arange(1, 151)
+    features = columns * ranks ** (-exponent / 2) @ turned + 3
+    assert spectrum(torch.from_numpy(features))["alpha_req"] == pytest.approx(exponent, rel=1e-6)
+
+
+def test_the_exponent_is_that_of_ranks_4_to_100() -> None:
+    ranks = torch.arange(1, 201, dtype=torch.float64)
+    eigenvalues = ranks**-1.5
+    eigenvalues[:3], eigenvalues[100:] = 50.0, 1e-9
+    assert power_law(eigenvalues.flip(0)) == pytest.approx(1.5)
+    assert power_law(torch.cat([eigenvalues[:5], torch.zeros(9)])) == pytest.approx(1.5)
+    assert np.isnan(power_law(eigenvalues[:4]))
 
 
 def test_known_spectra() -> None:

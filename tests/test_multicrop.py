@@ -265,6 +265,7 @@ def test_an_image_smaller_than_the_crop_is_enlarged() -> None:
     ("options", "says"),
     [
         ({"channels": 4}, "preprocess.channels is 4"),
+        ({"channels": 0}, "preprocess.channels is 0"),
         ({"global_crops": -1}, "global_crops is -1"),
         ({"global_crops": 0, "local_crops": 0}, "at least one crop"),
         ({"global_size": 0}, "global_size is 0"),

@@ -10,7 +10,7 @@ from torchvision import transforms
 
 from sslkit.data.preprocess import normalize, preprocess_image
 from sslkit.errors import UserError
-from sslkit.parts import Preprocess
+from sslkit.parts import Bands, Preprocess
 
 
 def picture(width: int, height: int, mode: str = "RGB") -> Image.Image:
@@ -57,6 +57,15 @@ def test_modes_and_channels() -> None:
         assert preprocess_image(picture(20, 30, mode), Preprocess(size=16, channels=1)).shape == (1, 16, 16)
 
 
+@pytest.mark.parametrize(("width", "height"), [(50, 37), (33, 91), (16, 16), (8, 8), (1, 1), (300, 7)])
+def test_bands_are_resized_and_cropped_as_the_channels_of_rgb_are(width: int, height: int) -> None:
+    image = picture(width, height)
+    red, green, blue = image.split()
+    bands = preprocess_image(Bands((red, green, blue, red, green)), Preprocess(size=28, resize=32, channels=5))
+    colour = preprocess_image(image, Preprocess(size=28, resize=32))
+    assert torch.equal(bands, colour[[0, 1, 2, 0, 1]])
+
+
 def test_normalize_is_the_formula() -> None:
     preprocess = Preprocess()
     pixels = torch.randint(0, 256, (2, 3, 3, 5, 4), dtype=torch.uint8)
@@ -82,7 +91,11 @@ def test_impossible_settings_are_told() -> None:
     image = picture(20, 20)
     with pytest.raises(UserError, match=r"resize: 16 is less than the crop, preprocess.size 32"):
         preprocess_image(image, Preprocess(size=32, resize=16))
-    with pytest.raises(UserError, match="channels: 2"):
-        preprocess_image(image, Preprocess(channels=2))
+    for given in (image, image.convert("LA")):
+        with pytest.raises(UserError, match="channels: 2 bands are expected, not a PIL image of mode"):
+            preprocess_image(given, Preprocess(channels=2))
+    for channels in (1, 3, 4):
+        with pytest.raises(UserError, match=f"channels: {channels} bands are expected, not 2 bands"):
+            preprocess_image(Bands(image.split()[:2]), Preprocess(channels=channels))
     with pytest.raises(UserError, match=r"each of 1 channel\(s\), not 3 and 3"):
         normalize(torch.zeros(1, 4, 4), Preprocess(channels=1))

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from sslkit.data.reading import MAX_PIXELS, BadImage, UnreadableImage, read_image
-from sslkit.parts import Images
+from sslkit.parts import Bands, Images
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (11, 7, 3), dtype=np.uint8)
 
@@ -122,16 +122,34 @@ def test_16_bit_grey_is_scaled_to_8_bits(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(array(read_image(Files(path), 0, 3))[:, :, 1], expected)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("channels", [1, 3])
 def test_tensors_are_read(channels: int) -> None:
     tensor = torch.randint(0, 256, (channels, 6, 5), dtype=torch.uint8)
-    image = read_image(One(tensor), 0, 3 if channels > 1 else 1)
-    expected = tensor[:3].permute(1, 2, 0).numpy() if channels > 1 else tensor[0].numpy()
+    image = read_image(One(tensor), 0, channels)
+    expected = tensor.permute(1, 2, 0).numpy() if channels > 1 else tensor[0].numpy()
     np.testing.assert_array_equal(array(image), expected)
 
 
+@pytest.mark.parametrize("channels", [2, 4, 5, 13])
+def test_tensors_of_many_channels_are_bands_and_nothing_else_is_made_of_them(channels: int) -> None:
+    tensor = torch.randint(0, 256, (channels, 6, 5), dtype=torch.uint8)
+    found = read_image(One(tensor), 0, channels)
+    assert isinstance(found, Bands)
+    np.testing.assert_array_equal(found.array(), tensor.numpy())
+    for others in (1, 3, channels + 1):
+        with pytest.raises(UnreadableImage, match=f"has {channels} channels, and preprocess.channels is {others}"):
+            read_image(One(tensor), 0, others)
+
+
 @pytest.mark.parametrize(
-    "thing", [torch.zeros(3, 4, 4), torch.zeros(4, 4, dtype=torch.uint8), np.zeros((4, 4, 3), np.uint8), None]
+    "thing",
+    [
+        torch.zeros(3, 4, 4),
+        torch.zeros(4, 4, dtype=torch.uint8),
+        torch.zeros(0, 4, 4, dtype=torch.uint8),
+        np.zeros((4, 4, 3), np.uint8),
+        None,
+    ],
 )
 def test_what_is_no_image_is_the_data_sets_mistake(thing: object) -> None:
     with pytest.raises(TypeError):

@@ -130,7 +130,8 @@ def test_a_mistake_in_a_file_is_told_by_line_key_and_remedy(old: str, new: str, 
          "command line: --evaluate.knn.k: expected a list (of a whole number), got 5; write [5]"),
         (["--evaluate.knn", "{k: [1], k: [2]}"], "command line: --evaluate.knn: k: given twice; keep one of them"),
         (["--preprocess.channels", "1"],
-         "r.yaml: preprocess.mean: needs one number for each of preprocess.channels, got [0.485, 0.456, 0.406]"),
+         "r.yaml: preprocess.mean: needs one number in 0..1 for each of preprocess.channels (docs/channels.md computes "
+         "them), got [0.485, 0.456, 0.406]"),
         (["--preprocess.resize", "100"], "command line: --preprocess.resize: must be at least preprocess.size, or null, "
          "got 100"),
         (["--preprocess.std", "[1, 1, 0]"],

@@ -55,7 +55,7 @@ def test_a_recipe_is_typed_and_complete(load: Load) -> None:
     assert recipe.evaluate["knn20"].part.name == "knn"
     assert recipe.evaluate["knn20"].when.which == ("teacher", "student")
     assert (recipe.predictor, recipe.clip, recipe.eval_data) == (None, None, None)
-    assert list(recipe.watch) == ["progress", "csv", "tensorboard"]
+    assert list(recipe.watch) == ["progress", "csv", "tensorboard", "collapse"]
     assert recipe.param_groups == DEFAULT_PARAM_GROUPS
     assert recipe.notes == ()
 
@@ -90,7 +90,8 @@ def test_the_resolved_recipe_is_plain_data_in_the_order_of_sections(load: Load) 
     resolved = load(RECIPE, "--watch.csv", "null").resolved
     order = list(resolved)
     assert order == sorted(order, key=["seed", "data", "eval_data", "preprocess", "augment", "backbone", "head",
-                                       "predictor", "teacher", "losses", "optimizer", "clip", "param_groups", "train",
+                                       "predictor", "teacher", "teacher_backbone", "teacher_head", "losses", "optimizer",
+                                       "clip", "param_groups", "train",
                                        "checkpoint", "evaluate", "watch"].index)  # fmt: skip
     assert resolved["augment"] == {"name": "crops", "local_crops": 6, "scale": [0.25, 1.0], "sizes": [96]}
     assert resolved["teacher"]["momentum"] == {"name": "cosine", "start": 0.99, "end": 1.0, "warmup_epochs": 0.0}
@@ -167,7 +168,7 @@ def test_bases_are_merged_first_and_relative_to_the_file(load: Load, tmp_path: P
     recipe = load("base: inner/base.yaml\nhead: {out_dim: 7}\nteacher: frozen_epoch\n")
     assert recipe.head is not None
     assert recipe.head.options == {"out_dim": 7, "use_bn": True, "title": None}
-    assert list(recipe.watch) == ["progress", "tensorboard"]
+    assert list(recipe.watch) == ["progress", "tensorboard", "collapse"]
     assert "base" not in recipe.resolved
     assert recipe.notes == ()  # what a file replaces of its base is its author's intention
     (tmp_path / "inner/deep.yaml").write_text(RECIPE.replace("out_dim: 512", "out_dimm: 512"))

@@ -131,6 +131,33 @@ def test_extensions_choose_the_files(tmp_path):
         ImageFolder(str(tmp_path), extensions=[".xyz"])
 
 
+def test_arrays_are_images_unless_they_lie_beside_others(tmp_path):
+    values = np.arange(2 * 5 * 4, dtype=np.uint8).reshape(2, 5, 4)
+    np.save(tmp_path / "a.npy", values)
+    np.save(tmp_path / "b.NPY.npy", np.moveaxis(values, 0, 2))
+    train = ImageFolder(str(tmp_path)).split("train")
+    assert names(train) == ["a.npy", "b.NPY.npy"]
+    for index in range(2):
+        assert train.read(index).tolist() == values.tolist()
+    save(tmp_path / "preview.png")
+    with pytest.raises(UserError, match=r"2 \.npy files beside 1 images .* name the types to take, as in \[\.npy\]"):
+        ImageFolder(str(tmp_path))
+    assert names(ImageFolder(str(tmp_path), extensions=["png"]).split("train")) == ["preview.png"]
+    assert len(ImageFolder(str(tmp_path), extensions=["npy", "png"]).split("train")) == 3
+
+
+def test_the_channel_axis_of_an_array_is_the_shorter_one_or_the_option(tmp_path):
+    values = np.arange(4 * 5 * 4, dtype=np.uint8).reshape(4, 5, 4)
+    np.save(tmp_path / "square.npy", values)
+    with pytest.raises(
+        ValueError, match=r"\[4, 5, 4\]: its channels may be the first axis or the last; say channel_axis"
+    ):
+        ImageFolder(str(tmp_path)).split("train").read(0)
+    first, last = (ImageFolder(str(tmp_path), channel_axis=axis).split("train").read(0) for axis in ("first", "last"))
+    assert first.tolist() == values.tolist()
+    assert last.tolist() == np.moveaxis(values, 2, 0).tolist()
+
+
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
 def test_a_senseless_test_fraction_is_refused(tmp_path, fraction):
     with pytest.raises(UserError, match="test_fraction"):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from torchvision.transforms import functional as tv
 
+from sslkit.parts import Bands
 from sslkit_vision import pixel_ops
 
 
@@ -61,3 +62,22 @@ def test_pixels_become_a_tensor_of_their_own(mode: str) -> None:
     before = image.tobytes()
     pixels.zero_()
     assert image.tobytes() == before
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.3, 1.0, 1.7])
+def test_contrast_of_bands_is_about_the_mean_of_them_all(factor: float) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 9, 7), dtype=np.uint8)
+    grey = np.floor(pixels.astype(np.float64).mean() + 0.5)
+    expected = np.clip(grey + factor * (pixels - grey), 0, 255)
+    found = pixel_ops.adjust_contrast(Bands.from_array(pixels, "first"), factor).array()
+    # Pillow's blend cuts off what lies behind the point, in float32
+    assert np.abs(found - expected).max() < 1.001
+
+
+@pytest.mark.parametrize("operation", [pixel_ops.adjust_hue, pixel_ops.adjust_saturation])
+def test_bands_have_no_colour(operation: Callable[..., object]) -> None:
+    bands = Bands.from_array(np.zeros((2, 3, 3), np.uint8))
+    with pytest.raises(TypeError, match="2 bands have no hue"):
+        operation(bands, 0.1)
+    with pytest.raises(TypeError, match="2 bands have no hue"):
+        pixel_ops.to_gray(bands)

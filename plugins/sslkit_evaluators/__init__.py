@@ -1,4 +1,4 @@
-"""Evaluators: nearest neighbours, linear probes, the spectrum of the features, attention maps. Free of torch."""
+"""Evaluators: everything by which a frozen backbone is judged. Free of torch."""
 
 from __future__ import annotations
 
@@ -18,3 +18,5 @@ def sslkit_register(registry: Registrar) -> None:
     registry.evaluator("linear_cached", "sslkit_evaluators.linear_cached:LinearCached")
     registry.evaluator("spectrum", "sslkit_evaluators.spectrum:Spectrum")
     registry.evaluator("attention", "sslkit_evaluators.attention:Attention")
+    registry.evaluator("lowshot", "sslkit_evaluators.lowshot:LowShot")
+    registry.evaluator("finetune", "sslkit_evaluators.finetune:FineTune")

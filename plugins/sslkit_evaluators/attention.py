@@ -121,7 +121,7 @@ def mass_masks(maps: Tensor, mass: float) -> Tensor:
 
 
 def pixels(image: Tensor, frozen: Frozen) -> Tensor:
-    """A normalised image ``[C, H, W]`` as it looked: uint8 ``[H, W, 3]`` on the CPU."""
+    """A normalised image ``[C, H, W]`` as it looked: uint8 ``[H, W, 3]`` on the CPU, of more channels the first 3."""
     mean, std = (torch.tensor(values)[:, None, None] for values in (frozen.preprocess.mean, frozen.preprocess.std))
     shown = ((image.cpu() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
-    return shown.expand(3, -1, -1).permute(1, 2, 0)
+    return shown[: 3 if len(shown) >= 3 else 1].expand(3, -1, -1).permute(1, 2, 0)

@@ -16,7 +16,7 @@ def attention_picture(pixels: Tensor, maps: Tensor, masks: Tensor) -> Image:
     """Two rows of tiles: image and maps; image and what the masks leave of it.
 
     Args:
-        pixels: uint8 ``[H, W, 3]``.
+        pixels: uint8 ``[H, W, 3]``: of an image of more channels the first three, of two the first.
         maps: ``[heads, h, w]``, non-negative; each is drawn from 0 (dark) to its own largest value (bright).
         masks: bool ``[heads, h, w]``; what lies outside is faded.
     """

@@ -5,47 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import PIL.Image
 import torch
-from PIL.Image import Image, Resampling, Transpose
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, Preprocess, Tokens, generator
+from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, Preprocess, Tokens
+from sslkit_evaluators.linear_head import LinearHead, read_head
 from sslkit_evaluators.linear_probes import LinearProbes, check_length, check_rates
-from sslkit_evaluators.random_crop import check_scale, random_box
-
-
-@dataclass(frozen=True)
-class TrainCrop:
-    """A random resized crop and a flip, which the evaluation's resize and centre crop leave as they are.
-
-    Attributes:
-        size: side of the crop in pixels: that of the preprocessing.
-        short: short side that the preprocessing resizes to. The crop is put into the middle of a canvas of this side.
-        scale: share of the area, least and largest.
-        seed: of the evaluation.
-        epoch: which pass.
-    """
-
-    size: int
-    short: int
-    scale: tuple[float, float]
-    seed: int
-    epoch: int
-
-    def __call__(self, image: Image, index: int) -> Image:
-        draw = generator("linear_crop", self.seed, self.epoch, index)
-        box = random_box(image.width, image.height, self.scale, draw)
-        # bilinear, torchvision's default, which the reference's eval_linear.py leaves
-        crop = image.resize((self.size, self.size), Resampling.BILINEAR, box)
-        if draw.random() < 0.5:
-            crop = crop.transpose(Transpose.FLIP_LEFT_RIGHT)
-        if self.short == self.size:
-            return crop
-        canvas = PIL.Image.new(crop.mode, (self.short, self.short))
-        canvas.paste(crop, (round((self.short - self.size) / 2),) * 2)
-        return canvas
+from sslkit_evaluators.random_crop import check_scale
+from sslkit_evaluators.subset import class_count
+from sslkit_evaluators.top_hits import top_accuracy
+from sslkit_evaluators.train_crop import TrainCrop
 
 
 @dataclass(frozen=True)
@@ -85,7 +55,8 @@ class Linear(Evaluator):
     The paper's settings: ViT-S: ``blocks: 4``; ViT-B: ``average_patches: true``; convnets: as it stands.
 
     All learning rates are trained side by side in one pass. Gives ``lrRATE_top1`` in percent for each, and
-    ``best_top1`` and ``best_lr``: chosen on the test images themselves, as papers report it. An epoch's features are
+    ``best_top1``, its ``best_top5`` and ``best_lr``: chosen on the test images themselves, as papers report it. With
+    ``head`` nothing is trained, and a head from a file is judged: ``top1`` and ``top5``. An epoch's features are
     computed first and held in memory (train images x feature width x 4 bytes); as the backbone is frozen, that
     changes nothing. Every epoch costs a forward pass over the train split: for a quick look use ``linear_cached``.
 
@@ -96,6 +67,9 @@ class Linear(Evaluator):
         blocks: last blocks whose [CLS] tokens are joined; more than 1 needs the capability ``intermediate``.
         average_patches: interleave the mean patch token with the [CLS] token; needs the capability ``patches``.
         scale: share of an image's area that a train crop keeps, least and largest.
+        head: a file with a trained linear head, as the reference's eval_linear.py saves it (``linear.weight`` and
+            ``linear.bias``, with or without ``module.``, within ``state_dict`` or not): it is judged as it is, and of
+            the other options only ``blocks`` and ``average_patches`` matter; null: train.
     """
 
     needs = frozenset({"labels", "test"})
@@ -108,6 +82,7 @@ class Linear(Evaluator):
         blocks: int = 1,
         average_patches: bool = False,
         scale: tuple[float, float] = (0.08, 1.0),
+        head: str | None = None,
     ) -> None:
         check_rates(lrs)
         check_length(epochs, batch_size)
@@ -119,6 +94,7 @@ class Linear(Evaluator):
             raise UserError(f"scale: {list(scale)} must be two shares of the area, 0 < least <= largest <= 1")
         self.lrs, self.epochs, self.batch_size = lrs, epochs, batch_size
         self.blocks, self.average_patches, self.scale = blocks, average_patches, scale
+        self.head = head
 
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
         """See :class:`sslkit.parts.Evaluator`."""
@@ -129,15 +105,32 @@ class Linear(Evaluator):
         asked = frozen.features(test, extract=feature)
         if not len(asked.x) or asked.labels is None:
             raise RunError("no labelled test image could be read")
+        if self.head is not None:
+            logits = self._read_head(self.head, frozen.backbone, train, test).logits(asked.x)
+            return Metrics({f"top{top}": top_accuracy(logits, asked.labels, top) for top in (1, 5)})
         probes = self._train(frozen, train, feature, asked)
         accuracies = probes.accuracy(asked.x, asked.labels)
         values = {f"lr{lr:g}_top1": top1 for lr, top1 in zip(self.lrs, accuracies, strict=True)}
         best = max(range(len(self.lrs)), key=lambda row: (accuracies[row], -self.lrs[row]))
-        return Metrics({"best_top1": accuracies[best], "best_lr": self.lrs[best]} | values)
+        top5 = probes.accuracy(asked.x, asked.labels, top=5)[best]
+        return Metrics({"best_top1": accuracies[best], "best_top5": top5, "best_lr": self.lrs[best]} | values)
 
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""
         self._feature(backbone)
+        train, test = data.split("train"), data.split("test")
+        if self.head is not None and train is not None and test is not None:
+            self._read_head(self.head, backbone, train, test)
+
+    def _read_head(self, path: str, backbone: Backbone, train: Images, test: Images) -> LinearHead:
+        head = read_head(path, backbone.embed_dim * (2 if self.average_patches else self.blocks))
+        classes = class_count(train, test)
+        if len(head.bias) != classes:
+            raise UserError(
+                f"head: {path} tells {len(head.bias)} classes apart, and the data has {classes}: "
+                "judge it with the data that it was trained for"
+            )
+        return head
 
     def _feature(self, backbone: Backbone) -> FrozenFeature:
         needed = {"intermediate"} if self.blocks > 1 else {"patches"} if self.average_patches else set()

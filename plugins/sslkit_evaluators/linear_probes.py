@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sslkit.errors import UserError
 from sslkit.parts import generator
+from sslkit_evaluators.top_hits import top_hits
 
 #: Of SGD (eval_linear.py of the reference DINO).
 MOMENTUM = 0.9
@@ -89,19 +90,19 @@ class LinearProbes:
         """``[B, D] -> [B, R, C]``."""
         return (x @ self.weight.flatten(1)).unflatten(1, self.bias.shape) + self.bias
 
-    def accuracy(self, x: Tensor, labels: Tensor, chunk: int = 4096) -> list[float]:
-        """Top-1 accuracy in percent for each rate; 0 where it diverged.
+    def accuracy(self, x: Tensor, labels: Tensor, *, top: int = 1, chunk: int = 4096) -> list[float]:
+        """Accuracy in percent for each rate; 0 where it diverged.
 
         Args:
             x: ``[N, D]``.
             labels: ``[N]`` int64.
+            top: among how many classes the right one must be.
             chunk: rows at a time.
         """
         right = torch.zeros(len(self.bias), dtype=torch.int64, device=x.device)
         for start in range(0, len(x), chunk):
             logits = self.logits(x[start : start + chunk])
-            finite = torch.isfinite(logits).all(dim=2)
-            right += ((logits.argmax(dim=2) == labels[start : start + chunk, None]) & finite).sum(dim=0)
+            right += top_hits(logits, labels[start : start + chunk, None], top).sum(dim=0)
         return (right.double() * 100 / len(x)).tolist()
 
 

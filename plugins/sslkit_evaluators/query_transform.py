@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from PIL.Image import Image, Resampling
 
-from sslkit.parts import generator
+from sslkit.parts import Bands, generator
 from sslkit_evaluators.random_crop import random_box
+
+_Kind = TypeVar("_Kind", Image, Bands)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class QueryTransform:
     seed: int
     repeat: int
 
-    def __call__(self, image: Image, index: int) -> Image:
+    def __call__(self, image: _Kind, index: int) -> _Kind:
         draw = generator("query", self.seed, self.repeat, index)
         box = random_box(image.width, image.height, self.scale, draw) if self.scale else None
         angle = draw.uniform(-self.degrees, self.degrees)

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Dataset, Evaluator, Frozen, Images, Metrics, generator
+from sslkit.parts import Dataset, Evaluator, Frozen, Metrics, generator
+from sslkit_evaluators.subset import Some
 
-
-class Some(Images):
-    """A part of a split.
-
-    Args:
-        images: the split.
-        chosen: indices of the part.
-    """
-
-    def __init__(self, images: Images, chosen: Sequence[int]) -> None:
-        self.images, self.chosen, self.classes = images, list(chosen), images.classes
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def read(self, index: int) -> Image | Tensor:
-        """See :class:`sslkit.parts.Images`."""
-        return self.images.read(self.chosen[index])
-
-    def label(self, index: int) -> int | None:
-        """See :class:`sslkit.parts.Images`."""
-        return self.images.label(self.chosen[index])
-
-    def name(self, index: int) -> str:
-        """See :class:`sslkit.parts.Images`."""
-        return self.images.name(self.chosen[index])
+#: The eigenvalues that the power law is fitted to, by rank from the largest, 1-based: those of alpha-ReQ's authors
+#: (github.com/kumarkrishna/fastssl, scripts/train_model.py). The first few are not on the line.
+_FITTED = (4, 100)
 
 
 class Spectrum(Evaluator):
@@ -53,7 +29,11 @@ class Spectrum(Evaluator):
       that carry variance count by how much of it;
     - ``mean_cosine``: mean cosine similarity of two different images' features; near 1 all are alike;
     - ``relative_std``: standard deviation of L2-normalised features, averaged over the D dimensions, times sqrt(D):
-      near 1 for features spread evenly over the sphere, 0 for collapse (Chen and He 2021, figure 2).
+      near 1 for features spread evenly over the sphere, 0 for collapse (Chen and He 2021, figure 2);
+    - ``alpha_req``: exponent a of the power law rank ** -a that the covariance's eigenvalues follow (Agrawal et al.
+      2022, alpha-ReQ): small for features that use many dimensions evenly, large where a few hold all of the
+      variance; in the paper models near 1 generalise best. Fitted to the eigenvalues of rank 4 to 100, or as many
+      as are above zero (with fewer than 5 it is not a number); it wants many more images than that.
 
     Args:
         max_images: at most so many images, the first of a permutation that depends on the seed.
@@ -79,18 +59,39 @@ class Spectrum(Evaluator):
 
 
 def spectrum(x: Tensor) -> dict[str, float]:
-    """The four numbers of :class:`Spectrum` for features ``[N, D]``, N at least 2; computed in float64."""
+    """The numbers of :class:`Spectrum` for features ``[N, D]``, N at least 2; computed in float64."""
     x = x.double()
     # squared singular values below this are what rounding makes of zeros, and would count as dimensions
     floor = float(x.square().sum()) * 1e-14
     unit = F.normalize(x, dim=1)
     pairs = len(x) * (len(x) - 1)
+    variances = _gram_eigenvalues(x - x.mean(dim=0), floor)
     return {
         "rankme": _exp_entropy(_gram_eigenvalues(x, floor).sqrt()),
-        "effective_rank": _exp_entropy(_gram_eigenvalues(x - x.mean(dim=0), floor)),
+        "effective_rank": _exp_entropy(variances),
         "mean_cosine": float((unit.sum(dim=0).square().sum() - unit.square().sum()) / pairs),
         "relative_std": float(unit.std(dim=0, correction=0).mean() * x.shape[1] ** 0.5),
+        "alpha_req": power_law(variances),
     }
+
+
+def power_law(eigenvalues: Tensor) -> float:
+    """The exponent a of eigenvalues that fall as rank ** -a; not a number where there are too few.
+
+    Least squares of log eigenvalue over log rank with weights 1 / rank, which count every octave of ranks alike
+    (Stringer et al. 2019, whose fit alpha-ReQ's published code uses).
+
+    Args:
+        eigenvalues: ``[D]`` float64 in any order; zeros are left out.
+    """
+    positive = eigenvalues[eigenvalues > 0].sort(descending=True).values
+    first, last = _FITTED[0], min(_FITTED[1], len(positive))
+    if last <= first:
+        return float("nan")
+    ranks = torch.arange(first, last + 1, dtype=torch.float64, device=positive.device)
+    x, y, weight = ranks.log(), positive[first - 1 : last].log(), 1 / ranks
+    centred = x - (weight * x).sum() / weight.sum()
+    return -float((weight * centred * y).sum() / (weight * centred.square()).sum())
 
 
 def _gram_eigenvalues(x: Tensor, floor: float) -> Tensor:

@@ -39,3 +39,4 @@ def sslkit_register(registry: Registrar) -> None:
     registry.watcher("progress", "sslkit_vision.progress:ProgressDisplay")
     registry.watcher("csv", "sslkit_vision.csv_log:CsvLog")
     registry.watcher("tensorboard", "sslkit_vision.tensorboard_log:TensorboardLog")
+    registry.watcher("collapse", "sslkit_vision.collapse:CollapseMonitor")

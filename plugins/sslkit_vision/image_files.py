@@ -6,10 +6,15 @@ import io
 import os
 import stat
 from pathlib import Path
+from tokenize import TokenError
 
+import numpy as np
+import torch
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 from sslkit.errors import UserError
+from sslkit.parts import Axis, channels_first
 
 #: Formats that Pillow can name but not decode by itself (EPS would start Ghostscript).
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -57,15 +62,35 @@ def open_image(path: Path) -> Image.Image:
     Raises:
         OSError: if it is no regular file, or not of a type that Pillow knows.
     """
+    try:
+        return Image.open(_content(path))
+    except UnidentifiedImageError:
+        # Pillow's own message would name the memory that the file was read to
+        what = "a TIFF" if path.suffix.lower() in (".tif", ".tiff") else "an image"
+        raise OSError(f"not {what} of a type that Pillow knows") from None
+
+
+def read_array(path: Path, axis: Axis | None) -> Tensor:
+    """The image in a ``.npy`` file as uint8 ``[C, H, W]``, by the rules of :func:`sslkit.parts.channels_first`.
+
+    Raises:
+        OSError: if it is no regular file, or holds no array of numbers.
+        ValueError: if the array is no image.
+    """
+    try:
+        # not np.load: that would open archives and pickles too
+        values = np.lib.format.read_array(_content(path), allow_pickle=False)
+    except (ValueError, TypeError, SyntaxError, TokenError) as error:
+        raise OSError(f"not a NumPy array of numbers: {error}") from error
+    return torch.from_numpy(channels_first(values, axis))
+
+
+def _content(path: Path) -> io.BytesIO:
     # opening a pipe would wait for a writer
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError("not a regular file")
-    # from memory: a file that is open until its image is decoded could stay open for long
-    try:
-        return Image.open(io.BytesIO(path.read_bytes()))
-    except UnidentifiedImageError:
-        # Pillow's own message would name the memory that the file was read to
-        raise OSError("not an image of a type that Pillow knows") from None
+    # in memory: a file that is open until its image is decoded could stay open for long
+    return io.BytesIO(path.read_bytes())
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from sslkit.errors import UserError
-from sslkit.parts import Dataset, Images, Split
-from sslkit_vision.image_files import find_files, open_image, readable_extensions
+from sslkit.parts import Axis, Dataset, Images, Split
+from sslkit_vision.image_files import find_files, open_image, read_array, readable_extensions
+
+#: The extension of NumPy arrays.
+_ARRAY = ".npy"
 
 
 class FolderImages(Images):
@@ -24,10 +28,13 @@ class FolderImages(Images):
         root: the folder.
         names: paths relative to it, in order.
         classes: the first-level folders that are labels; None without labels.
+        axis: where the channels of arrays lie; None: the shorter of first and last axis.
     """
 
-    def __init__(self, root: Path, names: Sequence[str], classes: tuple[str, ...] | None) -> None:
-        self.root, self.classes = root, classes
+    def __init__(
+        self, root: Path, names: Sequence[str], classes: tuple[str, ...] | None, axis: Axis | None = None
+    ) -> None:
+        self.root, self.classes, self._axis = root, classes, axis
         # one buffer instead of a million strings: worker processes then share its memory
         encoded = [os.fsencode(name) for name in names]
         self._bytes = b"".join(encoded)
@@ -40,13 +47,17 @@ class FolderImages(Images):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    def read(self, index: int) -> Image.Image:
-        """Image ``index``.
+    def read(self, index: int) -> Image.Image | Tensor:
+        """Image ``index``; of a ``.npy`` file a tensor.
 
         Raises:
             OSError: if the file cannot be opened as an image.
+            ValueError: if its array is no image.
         """
-        return open_image(self.root / self._relative(index))
+        name = self._relative(index)
+        if name[-4:].lower() == _ARRAY:
+            return read_array(self.root / name, self._axis)
+        return open_image(self.root / name)
 
     def label(self, index: int) -> int | None:
         """The number of the image's first-level folder; None without labels."""
@@ -63,23 +74,35 @@ class FolderImages(Images):
 
 
 class ImageFolder(Dataset):
-    """Any folder of images, flat or nested, labelled or not, of any type that Pillow reads.
+    """Any folder of images, flat or nested, labelled or not, of any type that Pillow reads, or NumPy arrays (``.npy``).
 
     A folder with ``train/`` and ``val/`` (or ``test/``) has both splits; any other folder is all training images.
     The first-level folders of a split are its labels if every image lies in one and there are two or more. Hidden
     files are left out; links are followed.
 
+    Arrays are ``[H, W]``, ``[C, H, W]`` or ``[H, W, C]`` of uint8, uint16 (65535 is white) or floats (from 0 to 1 if no
+    value of the image is larger, else from 0 to 255).
+
     Args:
         root: the folder.
         test_fraction: share of the images to keep out of training as test images, chosen by a hash of their paths;
             only for a folder without a test split of its own.
-        extensions: the types to take, such as ``[.jpg, .png]``, in any case; null: all that Pillow reads.
+        extensions: the types to take, such as ``[.jpg, .png]``, in any case; null: all that Pillow reads, or
+            ``.npy``, but not both.
+        channel_axis: where an array of three axes has its channels: ``first`` or ``last``; null: whichever of the two
+            is shorter.
     """
 
-    def __init__(self, root: str, test_fraction: float = 0.0, extensions: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        root: str,
+        test_fraction: float = 0.0,
+        extensions: list[str] | None = None,
+        channel_axis: Axis | None = None,
+    ) -> None:
         if not (math.isfinite(test_fraction) and 0 <= test_fraction < 1):
             raise UserError(f"test_fraction is {test_fraction}: it must be at least 0 and below 1")
-        kinds = readable_extensions() if extensions is None else _extensions(extensions)
+        kinds = _all_extensions() if extensions is None else _extensions(extensions)
         folder = existing_folder(root)
         held_out = next((which for which in ("val", "test") if (folder / which).is_dir()), None)
         if held_out and (folder / "train").is_dir():
@@ -87,9 +110,9 @@ class ImageFolder(Dataset):
                 raise UserError(
                     f"test_fraction is {test_fraction}, but {folder} has a test split of its own, {held_out}/"
                 )
-            self._splits = train_and_test(folder / "train", folder / held_out, kinds)
+            self._splits = train_and_test(folder / "train", folder / held_out, kinds, channel_axis)
         else:
-            self._splits = _one_folder(folder, kinds, test_fraction)
+            self._splits = _one_folder(folder, kinds, test_fraction, channel_axis)
 
     def split(self, which: Split) -> Images | None:
         """The images of a split; None for ``test`` if there is none."""
@@ -113,7 +136,7 @@ def existing_folder(root: str) -> Path:
     return folder
 
 
-def train_and_test(train: Path, test: Path, kinds: frozenset[str]) -> dict[str, FolderImages]:
+def train_and_test(train: Path, test: Path, kinds: frozenset[str], axis: Axis | None = None) -> dict[str, FolderImages]:
     """Both splits from folders of their own; the classes are those of ``train``.
 
     Raises:
@@ -126,14 +149,19 @@ def train_and_test(train: Path, test: Path, kinds: frozenset[str]) -> dict[str, 
     unknown = sorted(test_folders - set(test_classes or test_folders))
     if unknown:
         raise UserError(f"{test} has class folders that {train} lacks: {', '.join(unknown[:5])}")
-    return {"train": FolderImages(train, names, classes), "test": FolderImages(test, test_names, test_classes)}
+    return {
+        "train": FolderImages(train, names, classes, axis),
+        "test": FolderImages(test, test_names, test_classes, axis),
+    }
 
 
-def _one_folder(folder: Path, kinds: frozenset[str], test_fraction: float) -> dict[str, FolderImages]:
+def _one_folder(
+    folder: Path, kinds: frozenset[str], test_fraction: float, axis: Axis | None
+) -> dict[str, FolderImages]:
     names = _images(folder, kinds)
     classes = _classes(names)
     if not test_fraction:
-        return {"train": FolderImages(folder, names, classes)}
+        return {"train": FolderImages(folder, names, classes, axis)}
     kept_out = [_share(name) < test_fraction for name in names]
     if all(kept_out) or not any(kept_out):
         raise UserError(
@@ -141,8 +169,8 @@ def _one_folder(folder: Path, kinds: frozenset[str], test_fraction: float) -> di
             f"{sum(kept_out)} to test and {len(names) - sum(kept_out)} to train on"
         )
     return {
-        "train": FolderImages(folder, [name for name, out in zip(names, kept_out, strict=True) if not out], classes),
-        "test": FolderImages(folder, [name for name, out in zip(names, kept_out, strict=True) if out], classes),
+        which: FolderImages(folder, [n for n, out in zip(names, kept_out, strict=True) if out is test], classes, axis)
+        for which, test in (("train", False), ("test", True))
     }
 
 
@@ -153,17 +181,28 @@ def _images(folder: Path, kinds: frozenset[str]) -> list[str]:
         there = Counter(os.path.splitext(name)[1].lower() or "no extension" for name in files)
         found = ", ".join(f"{count} x {kind}" for kind, count in there.most_common(5)) or "no files at all"
         raise UserError(f"{folder} holds no images: found {found}; expected files such as {_examples(kinds)}")
+    arrays = sum(name[-4:].lower() == _ARRAY for name in names) if kinds == _all_extensions() else 0
+    if 0 < arrays < len(names):
+        # nobody chose, and the arrays may be other things than images
+        raise UserError(
+            f"extensions is null, and {folder} holds {arrays} {_ARRAY} files beside {len(names) - arrays} images of "
+            f"other types: name the types to take, as in [{_ARRAY}]"
+        )
     return names
 
 
 def _examples(kinds: frozenset[str]) -> str:
-    usual = [kind for kind in (".jpg", ".jpeg", ".png", ".webp", ".tif") if kind in kinds]
+    usual = [kind for kind in (".jpg", ".jpeg", ".png", ".webp", ".tif", _ARRAY) if kind in kinds]
     return ", ".join(usual or sorted(kinds)[:5])
+
+
+def _all_extensions() -> frozenset[str]:
+    return readable_extensions() | {_ARRAY}
 
 
 def _extensions(given: list[str]) -> frozenset[str]:
     kinds = frozenset("." + kind.lower().lstrip(".") for kind in given)
-    unknown = sorted(kinds - readable_extensions())
+    unknown = sorted(kinds - _all_extensions())
     if unknown or not kinds:
         raise UserError(f"extensions is {given}: Pillow reads no {', '.join(unknown) or 'such list'}; try [.jpg, .png]")
     return kinds

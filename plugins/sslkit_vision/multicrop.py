@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL.Image import Image
 from torch import Tensor
 
 from sslkit.errors import UserError
-from sslkit.parts import Augmenter, Draws, ViewSpec
+from sslkit.parts import Augmenter, Draws, Picture, ViewSpec
 from sslkit_vision import pixel_ops
 from sslkit_vision.pixel_ops import Interpolation
 
@@ -32,11 +31,13 @@ class MultiCrop(Augmenter):
     ``local_crops: 0`` these are the two views of contrastive methods.
 
     The views are called ``global0``, ``global1``, ... and ``local0``, ``local1``, ... Images smaller than a crop are
-    enlarged. On grey images (``preprocess.channels: 1``) saturation, hue and grayscale have no effect. Every choice
-    has a random number of its own, so that changing one option moves no other choice of the same view.
+    enlarged. On grey images (``preprocess.channels: 1``) saturation, hue and grayscale have no effect. Images of any
+    other number of channels have no colour to change: set these three to 0; all else works band by band with the
+    same draws, contrast about the mean of all bands. Every choice has a random number of its own, so that changing one
+    option moves no other choice of the same view.
 
     Args:
-        channels: 3 or 1, of the images.
+        channels: of the images.
         global_crops: number of large crops.
         local_crops: number of small crops.
         global_size: side of the large crops in pixels.
@@ -86,14 +87,13 @@ class MultiCrop(Augmenter):
         noise: float = 0.0,
         interpolation: Interpolation = "bicubic",
     ) -> None:
-        if channels not in (1, 3):
-            raise UserError(f"preprocess.channels is {channels}: multicrop works on 3 channels (RGB) or 1 (grey)")
         self.views = _name_views(global_crops, local_crops, global_size, local_size)
         scales = _interval("global_scale", global_scale, high=1), _interval("local_scale", local_scale, high=1)
         self._settings = _by_view(self.views, scales, _triple("blur", blur), _triple("solarize", solarize))
         self._ratio = _interval("ratio", ratio)
         self._flip, self._gray = _within("flip", flip, 1), _within("grayscale", grayscale, 1)
         self._jitter = _Jitter(jitter, brightness, contrast, saturation, hue)
+        _check_colour(channels, self._jitter, grayscale)
         self._blur_radius = _interval("blur_radius", blur_radius)
         self._solarize_threshold = int(_within("solarize_threshold", solarize_threshold, 256))
         self._rotation = _within("rotation", rotation, 180)
@@ -122,11 +122,11 @@ class MultiCrop(Augmenter):
             "box": random_box(width, height, own.scale, self._ratio, numbers),
         }
 
-    def render(self, image: Image, view: ViewSpec, draws: Draws) -> Tensor:
+    def render(self, image: Picture, view: ViewSpec, draws: Draws) -> Tensor:
         """The view as uint8 ``[C, size, size]``; what was drawn as "do nothing" costs nothing.
 
         Args:
-            image: of mode RGB, or L for one channel.
+            image: of mode RGB, or L for one channel; bands for any other number.
             view: which one.
             draws: as :meth:`draw` gives them.
         """
@@ -204,7 +204,7 @@ class _Jitter:
             "hue": _between((-self.hue, self.hue), next(numbers)),
         }
 
-    def render(self, image: Image, draws: Draws) -> Image:
+    def render(self, image: Picture, draws: Draws) -> Picture:
         """The operations that are on, in the order that was drawn."""
         reach = (self.brightness, self.contrast, self.saturation, self.hue)
         for place in draws["order"]:
@@ -246,6 +246,22 @@ def _name_views(global_crops: int, local_crops: int, global_size: int, local_siz
         *(ViewSpec(f"global{i}", global_size) for i in range(global_crops)),
         *(ViewSpec(f"local{i}", local_size, teacher=False) for i in range(local_crops)),
     )
+
+
+def _check_colour(channels: int, jitter: _Jitter, grayscale: float) -> None:
+    if channels < 1:
+        raise UserError(f"preprocess.channels is {channels}: an image has at least 1")
+    acting = {
+        "saturation": jitter.saturation if jitter.chance else 0,
+        "hue": jitter.hue if jitter.chance else 0,
+        "grayscale": grayscale,
+    }
+    to_set = ", ".join(f"augment.{key} 0" for key, value in acting.items() if value)
+    if channels not in (1, 3) and to_set:
+        raise UserError(
+            f"preprocess.channels is {channels}: only images of 3 channels (RGB) or 1 (grey) have colours to change; "
+            f"set {to_set}"
+        )
 
 
 def _within(key: str, value: float, high: float = math.inf) -> float:

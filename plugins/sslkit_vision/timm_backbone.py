@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -40,16 +41,56 @@ class TimmBackbone(Backbone):
 
         if not timm.is_model(arch):
             raise UserError(f"arch is {arch!r}: timm has no such architecture; {nearest(arch, timm.list_models())}")
-        self.net, self.stride = _create(arch, channels, image_size, drop_path_rate)
+        self.net, self.stride, sized = _create(arch, channels, image_size, drop_path_rate)
         self.embed_dim = feature_width(self.net, arch, channels, image_size)
+        size = f", img_size={image_size}" if sized and image_size != 224 else ""
+        taken = f", in_chans={channels}" if channels != 3 else ""
+        self._source = f"timm.create_model({arch!r}, num_classes=0{taken}{size})"
 
     def forward(self, images: Tensor, patches: bool = False) -> Tokens:
         """Pooled features ``[B, D]``."""
         return Tokens(cls=self.net(images))
 
+    def plain(self) -> nn.Module:
+        """timm's network."""
+        return self.net
 
-def _create(arch: str, channels: int, image_size: int, drop_path_rate: float) -> tuple[nn.Module, int]:
-    """The network, and what its input sizes must be multiples of."""
+    def translated(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Official XCiT files (the reference DINO's too) call some things otherwise than timm: timm's own filter."""
+        from timm.models import xcit
+
+        if isinstance(self.net, xcit.Xcit):
+            translated: dict[str, Tensor] = xcit.checkpoint_filter_fn(dict(state), self.net)
+            return translated
+        return state
+
+    def source(self) -> str | None:
+        """timm's call for it."""
+        return self._source
+
+    @classmethod
+    def recognised(cls, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+        """XCiT alone is recognised: by width, depth and the patch of its convolutional stem."""
+        return _recognised_xcit(shapes)
+
+
+def _recognised_xcit(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    if "cls_attn_blocks.0.norm1.weight" not in shapes:
+        return None
+    import timm
+
+    width = shapes["cls_attn_blocks.0.norm1.weight"][0]
+    depth = len({key.split(".")[1] for key in shapes if key.startswith("blocks.")})
+    stages = len([key for key in shapes if key.startswith("patch_embed.proj.") and len(shapes[key]) == 4])
+    for name, wide in (("nano", 128), ("tiny", 192), ("small", 384), ("medium", 512), ("large", 768)):
+        arch = f"xcit_{name}_{depth}_p{2**stages}_224"
+        if wide == width and timm.is_model(arch):
+            return f"--backbone timm --backbone.arch {arch}"
+    return None
+
+
+def _create(arch: str, channels: int, image_size: int, drop_path_rate: float) -> tuple[nn.Module, int, bool]:
+    """The network, what its input sizes must be multiples of, and whether it was made for a size."""
     import timm
     from timm.layers import PatchEmbed
 
@@ -70,4 +111,4 @@ def _create(arch: str, channels: int, image_size: int, drop_path_rate: float) ->
     else:
         raise UserError(f"arch {arch!r} cannot be built with {options}: {refused}") from refused
     embeddings = [module for module in net.modules() if isinstance(module, PatchEmbed)]
-    return net, embeddings[0].patch_size[0] if embeddings else 1
+    return net, embeddings[0].patch_size[0] if embeddings else 1, bool(keys)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor, nn
 
 from sslkit.errors import UserError, nearest
@@ -39,6 +42,23 @@ class TorchvisionBackbone(Backbone):
     def forward(self, images: Tensor, patches: bool = False) -> Tokens:
         """Pooled features ``[B, D]``."""
         return Tokens(cls=self.net(images))
+
+    def plain(self) -> nn.Module:
+        """torchvision's network without its classifier."""
+        return self.net
+
+    @classmethod
+    def recognised(cls, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+        """ResNets, ResNeXts and wide ResNets whose weights, but for the last layer, have these names and shapes."""
+        from torchvision import models
+
+        for arch in models.list_models(module=models, include=["resn*", "wide_resnet*"]):
+            with torch.device("meta"):
+                net = models.get_model(arch, weights=None)
+            _remove_classifier(net, arch)
+            if {key: tuple(value.shape) for key, value in net.state_dict().items()} == shapes:
+                return f"--backbone torchvision --backbone.arch {arch}"
+        return None
 
 
 def _remove_classifier(net: nn.Module, arch: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from sslkit.errors import UserError
 from sslkit.parts import Backbone, Tokens
 from sslkit_vision.conv_stem import conv_stem
-
-#: Width, depth and heads (DeiT; the reference DINO's vit_tiny, vit_small, vit_base).
-ARCHITECTURES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
+from sslkit_vision.vit_names import ARCHITECTURES, recognised, timm_call
 
 
 class ViT(Backbone):
@@ -72,6 +70,8 @@ class ViT(Backbone):
         from timm.models.vision_transformer import VisionTransformer  # here: slower to import than torch itself
 
         self.embed_dim, self.stride = width, patch_size
+        shape = (width, blocks, head_count)
+        self._source = timm_call(shape, patch_size, image_size, channels, mlp_ratio) if stem == "patch" else None
         self.net = VisionTransformer(
             img_size=image_size,
             patch_size=patch_size,
@@ -121,6 +121,19 @@ class ViT(Backbone):
             normed = self.net.norm(tokens)
             outputs.append(Tokens(cls=normed[:, 0], patches=normed[:, 1:]))
         return outputs
+
+    def plain(self) -> nn.Module:
+        """timm's VisionTransformer, whose names those of the official DINO files are too."""
+        return self.net
+
+    def source(self) -> str | None:
+        """timm's call for it; none with a convolutional stem."""
+        return self._source
+
+    @classmethod
+    def recognised(cls, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+        """Width, depth, patch, size and channels are read off the weights; heads are taken to be 64 wide."""
+        return recognised(shapes)
 
     def _through(self, tokens: Tensor, blocks: Iterable[nn.Module]) -> Tensor:
         for block in blocks:

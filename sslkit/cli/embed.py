@@ -5,30 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sslkit.cli.eval import add_net_and_plugins
+from sslkit.cli.trained import add_trained, check_sections, load_trained, named_trained
 from sslkit.cli.words import Words
 from sslkit.recipe.overrides import split_overrides
 
-#: What may differ from the run's recipe when its backbone is used.
-SECTIONS = ("data", "eval_data", "preprocess", "train")
+#: What may be given when a backbone is used.
+SECTIONS = ("data", "eval_data", "preprocess", "train", "backbone")
 
-_EPILOG = """overrides: of data, eval_data, preprocess and train, as for `sslkit fit`
+_EPILOG = """overrides: of data, eval_data, preprocess and train, as for `sslkit fit`; with --weights also of backbone
 
-example:
+examples:
   sslkit embed runs/quickstart --out features.npz --data image_folder --data.root photos
+  sslkit embed --weights pretrained.pth --backbone vit --out features.npz --data image_folder ...
 """
 
 
 def run(argv: Sequence[str]) -> int:
     """Write features to a file."""
-    words = Words("embed", "Write the features that a run's backbone gives for images, with their paths.", _EPILOG)
-    words.usage = "sslkit embed RUN --out FILE [flags] [overrides]"
-    words.add_argument("run", type=Path, metavar="RUN", help="a run folder, or one of its checkpoints")
+    words = Words("embed", "Write the features that a trained backbone gives for images, with their paths.", _EPILOG)
+    words.usage = "sslkit embed (RUN | --weights FILE --backbone ...) --out FILE [flags] [overrides]"
+    words.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run folder, or one of its checkpoints")
     words.add_argument("--out", type=Path, required=True, metavar="FILE", help="FILE.parquet or FILE.npz")
-    add_net_and_plugins(words)
+    add_trained(words)
     rest, overrides = split_overrides(argv, words.flags, SECTIONS)
     args = words.parse(rest)
-    from sslkit.report.embed import embed_run
+    named_trained(args, "embed")
+    check_sections(args, overrides)
+    from sslkit.plugins.manager import load_registry
+    from sslkit.report.embed import check_out, embed
 
-    embed_run(args.run, args.out, args.which, overrides, tuple(args.plugin))
+    check_out(args.out)
+    embed(load_trained(args, overrides, load_registry(tuple(args.plugin))), args.out)
     return 0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from PIL.Image import Image, Resampling
+from PIL.Image import Resampling
 from torch import Tensor
 
 from sslkit.errors import UserError
+from sslkit.parts.bands import Bands, Picture
 from sslkit.parts.preprocess import Preprocess
 
 _FILTERS = {"bicubic": Resampling.BICUBIC, "bilinear": Resampling.BILINEAR}
+_MODES = {3: "RGB", 1: "L"}
 
 #: Images longer than this many times their short side are cropped while they are resized: a strip of 1 x 30000 pixels
 #: would first become 256 x 7.7 million. The same pixels but for rounding (and, where the bicubic filter overshoots, for
@@ -18,31 +20,45 @@ _FILTERS = {"bicubic": Resampling.BICUBIC, "bilinear": Resampling.BILINEAR}
 _LONG = 8
 
 
-def preprocess_image(image: Image, preprocess: Preprocess) -> Tensor:
+def preprocess_image(image: Picture, preprocess: Preprocess) -> Tensor:
     """Resize the short side and crop the centre: uint8 ``[C, size, size]``, not normalised.
 
     Equal, pixel by pixel, to torchvision's ``Resize(resize)`` and ``CenterCrop(size)`` on PIL images: the evaluation
     protocol of the reference DINO (eval_knn.py).
 
     Raises:
-        UserError: if ``preprocess`` cannot be: no 1 or 3 channels, or resized to less than the crop.
+        UserError: if ``preprocess`` cannot be: resized to less than the crop, or of other channels than the image.
     """
     size, short = preprocess.size, preprocess.resize or preprocess.size
-    if preprocess.channels not in (1, 3):
-        raise UserError(f"preprocess.channels: {preprocess.channels} is not possible; write 3 (RGB) or 1 (grey)")
     if short < size:
         raise UserError(
             f"preprocess.resize: {short} is less than the crop, preprocess.size {size}; write at least {size} or null"
         )
-    mode = "RGB" if preprocess.channels == 3 else "L"
-    if image.mode != mode:
-        image = image.convert(mode)
-    pixels = np.array(_resized_crop(image, short, size, _FILTERS[preprocess.interpolation]))
-    tensor = torch.from_numpy(pixels)
+    image = _of_channels(image, preprocess.channels)
+    return to_pixels(_resized_crop(image, short, size, _FILTERS[preprocess.interpolation]))
+
+
+def _of_channels(image: Picture, channels: int) -> Picture:
+    if isinstance(image, Bands):
+        if len(image.bands) == channels:
+            return image
+        given = f"{len(image.bands)} bands"
+    elif channels in _MODES:
+        return image if image.mode == _MODES[channels] else image.convert(_MODES[channels])
+    else:
+        given = f"a PIL image of mode {image.mode}"
+    raise UserError(f"preprocess.channels: {channels} bands are expected, not {given}")
+
+
+def to_pixels(image: Picture) -> Tensor:
+    """Bands, or an image of mode RGB or L, as uint8 ``[C, H, W]``."""
+    if isinstance(image, Bands):
+        return torch.from_numpy(image.array())
+    tensor = torch.from_numpy(np.array(image))
     return tensor.permute(2, 0, 1).contiguous() if tensor.ndim == 3 else tensor[None]
 
 
-def _resized_crop(image: Image, short: int, size: int, resample: Resampling) -> Image:
+def _resized_crop(image: Picture, short: int, size: int, resample: Resampling) -> Picture:
     """The centre ``size`` x ``size`` of the image with its short side resized to ``short``."""
     smaller = min(image.size)
     width, height = (short if side == smaller else int(short * side / smaller) for side in image.size)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 
 from sslkit.engine.batchnorm import synchronise
+from sslkit.engine.build_nets import build_student, build_teacher
+from sslkit.engine.construct import construct
 from sslkit.engine.distributed import wrap
 from sslkit.engine.guard import Guard
 from sslkit.engine.hooks import Acting
-from sslkit.engine.network import Network, teacher_mode
+from sslkit.engine.network import Network
 from sslkit.engine.param_groups import Rates, parameter_groups
 from sslkit.engine.precision import Precision
 from sslkit.engine.run import Run
@@ -25,8 +26,6 @@ from sslkit.parts.clip import Clip
 from sslkit.parts.collectives import world_size
 from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.evaluator import Evaluator
-from sslkit.parts.head import Head
-from sslkit.parts.kinds import KINDS
 from sslkit.parts.loss import Loss
 from sslkit.parts.optimizer import OptimizerPart
 from sslkit.parts.randomness import isolated
@@ -43,37 +42,6 @@ class Length:
 
     steps_per_epoch: int
     total: int
-
-
-def construct(spec: PartSpec, context: Mapping[str, Any] | None = None) -> Any:
-    """Build a part from its options and those context values that its ``__init__`` asks for.
-
-    Raises:
-        UserError: if the part refuses its options, with the recipe's place in front.
-    """
-    wanted = inspect.signature(spec.target).parameters
-    given = {key: value for key, value in (context or {}).items() if key in wanted}
-    required = [key for key in wanted if wanted[key].default is inspect.Parameter.empty]
-    missing = [key for key in required if key in KINDS[spec.kind].context and given.get(key) is None]
-    if missing:
-        raise UserError(f"{spec.where}: the {spec.kind} {spec.name!r} needs {_REASONS.get(missing[0], missing[0])}")
-    options = {key: construct(value) if isinstance(value, PartSpec) else value for key, value in spec.options.items()}
-    try:
-        return spec.target(**options, **given)
-    except UserError as error:
-        raise UserError(spec.located(str(error))) from error
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{spec.where}: the {spec.kind} {spec.name!r} refuses its options: {type(error).__name__}: {error}"
-        ) from error
-
-
-_REASONS = {
-    "classes": "labels, and the data set has none",
-    "in_dim": "something to work on (a predictor needs a head)",
-    "out_dim": "the section head",
-    "teacher_out_dim": "a teacher with a head",
-}
 
 
 def dataset(spec: PartSpec) -> Dataset:
@@ -122,30 +90,6 @@ def length(recipe: Recipe, images: int) -> Length:
     return Length(steps, steps * train.epochs)
 
 
-def build_backbone(recipe: Recipe) -> Backbone:
-    """The recipe's backbone with its initial weights."""
-    context = {"channels": recipe.preprocess.channels, "image_size": recipe.preprocess.size}
-    with isolated("init", recipe.seed, "backbone"):
-        return cast(Backbone, construct(recipe.backbone, context))
-
-
-def build_student(recipe: Recipe, classes: int | None) -> Network:
-    """Backbone, head and predictor; each slot's initial weights depend on the seed and the slot alone."""
-    backbone = build_backbone(recipe)
-    head = _build_head(recipe, "head", recipe.head, backbone.embed_dim, classes)
-    predictor = _build_head(recipe, "predictor", recipe.predictor, head.out_dim if head else None, classes)
-    return Network(backbone, head, predictor, recipe.train.view_batching)
-
-
-def _build_head(
-    recipe: Recipe, slot: str, spec: PartSpec | None, in_dim: int | None, classes: int | None
-) -> Head | None:
-    if spec is None:
-        return None
-    with isolated("init", recipe.seed, slot):
-        return cast(Head, construct(spec, {"in_dim": in_dim, "classes": classes}))
-
-
 def build_run(recipe: Recipe, steps: Length, classes: int | None, device: torch.device) -> Run:
     """Everything that the training step works with.
 
@@ -156,11 +100,7 @@ def build_run(recipe: Recipe, steps: Length, classes: int | None, device: torch.
     student = cast(Network, synchronise(build_student(recipe, classes), device)).to(device)
     _check_sizes(recipe, augmenter, student.backbone)
     rule = cast(TeacherRule, construct(recipe.teacher)) if recipe.teacher else None
-    # the teacher is made before DDP wraps the student, and never has the predictor
-    bare = Network(student.backbone, student.head, None, recipe.train.view_batching)
-    teacher = rule.start(bare) if rule else None
-    if teacher is not None:
-        teacher_mode(teacher.to(device))
+    teacher = build_teacher(recipe, rule, student, classes, device)
     losses = _build_losses(recipe, student, teacher, augmenter, classes, device)
     part = cast(OptimizerPart, construct(recipe.optimizer))
     per = recipe.train.lr_per_images
@@ -189,16 +129,16 @@ def build_run(recipe: Recipe, steps: Length, classes: int | None, device: torch.
 def _build_losses(
     recipe: Recipe,
     student: Network,
-    teacher: torch.nn.Module | None,
+    teacher: Network | None,
     augmenter: Augmenter,
     classes: int | None,
     device: torch.device,
 ) -> dict[str, Loss]:
-    out_dim = student.head.out_dim if student.head else None
     context = {
-        "out_dim": out_dim,
-        "teacher_out_dim": out_dim if teacher is not None else None,
+        "out_dim": student.head.out_dim if student.head else None,
+        "teacher_out_dim": teacher.head.out_dim if teacher is not None and teacher.head else None,
         "views": augmenter.views,
+        "predictor": student.predictor is not None,
     }
     losses: dict[str, Loss] = {}
     for key, spec in recipe.losses.items():
@@ -217,7 +157,7 @@ def _build_losses(
 
 
 def _check_needs(
-    spec: PartSpec, needs: frozenset[str], student: Network, teacher: torch.nn.Module | None, classes: int | None
+    spec: PartSpec, needs: frozenset[str], student: Network, teacher: Network | None, classes: int | None
 ) -> None:
     """Whether what a loss reads is there."""
     there = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch.distributed as dist
 
@@ -17,7 +17,6 @@ from sslkit.engine.build import Length
 from sslkit.engine.fingerprint import fingerprint
 from sslkit.engine.hooks import Watching
 from sslkit.engine.metrics import Recorder
-from sslkit.engine.network import Network
 from sslkit.engine.run import Run
 from sslkit.engine.saving import Saving
 from sslkit.engine.signals import StopSignals
@@ -191,8 +190,8 @@ class Loop:
         """Evaluate what is due, and save the result with the step that it is of."""
         step = self.standing.step
         nets = {"student": self.run.student.backbone}
-        if self.run.teacher is not None:
-            nets["teacher"] = cast(Network, self.run.teacher).backbone
+        if self.run.teacher is not None and self.run.rule is not None and self.run.rule.learns:
+            nets["teacher"] = self.run.teacher.backbone
         values = dict(self.evaluate(nets, step))
         self.standing.evaluations[str(step)] = values
         epoch = step / self.steps.steps_per_epoch

@@ -63,10 +63,16 @@ class Network(nn.Module):
         return dict(zip(inputs, outputs.chunk(len(inputs)), strict=True))
 
 
-def teacher_mode(teacher: nn.Module) -> None:
-    """No gradient, no drop path; BatchNorm stays in train mode, as in the reference DINO (main_dino.py)."""
+def teacher_mode(teacher: nn.Module, own_statistics: bool) -> None:
+    """No gradient, no drop path.
+
+    Args:
+        teacher: a net.
+        own_statistics: whether BatchNorm normalises by the teacher's own batches, as in the reference DINO
+            (main_dino.py), or by the running statistics that came with its weights.
+    """
     teacher.requires_grad_(False)
     teacher.eval()
     for module in teacher.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.train()
+            module.train(own_statistics)

@@ -34,7 +34,7 @@ class Run:
 
     Attributes:
         student: the student itself; ``trained`` is what forward and backward go through (it, or DDP around it).
-        teacher: a net of the student's architecture without predictor, or None.
+        teacher: a net without predictor, or None; of the student's architecture if its rule follows the student.
         losses: by id; ``weights`` holds their factors in the sum.
         micro_batches: parts that a rank's batch is computed in.
     """
@@ -45,7 +45,7 @@ class Run:
     preprocess: Preprocess
     student: Network
     trained: nn.Module
-    teacher: nn.Module | None
+    teacher: Network | None
     rule: TeacherRule | None
     losses: Mapping[str, Loss]
     weights: Mapping[str, float]

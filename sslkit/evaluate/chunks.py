@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from sslkit.data.loading import ignore_interrupts
-from sslkit.data.preprocess import preprocess_image
+from sslkit.data.preprocess import preprocess_image, to_pixels
 from sslkit.data.reading import BadImage, UnreadableImage, read_image
+from sslkit.parts.bands import Picture
 from sslkit.parts.dataset import Images
 from sslkit.parts.preprocess import Preprocess
 
@@ -39,11 +40,13 @@ class Chunk:
 
 @dataclass(frozen=True)
 class PreprocessedImages(TorchDataset[tuple[int, Tensor | BadImage]]):
-    """Single images of a split, ready to be stacked; pickles, for worker processes."""
+    """Single images of a split, ready to be stacked, or each in its own size (``whole``); pickles, for worker
+    processes."""
 
     images: Images
     preprocess: Preprocess
-    transform: Callable[[Image, int], Image] | None = None
+    transform: Callable[[Any, int], Picture] | None = None
+    whole: bool = False
 
     def __getitem__(self, index: int) -> tuple[int, Tensor | BadImage]:
         try:
@@ -52,7 +55,7 @@ class PreprocessedImages(TorchDataset[tuple[int, Tensor | BadImage]]):
             return index, error.bad
         if self.transform is not None:
             image = self.transform(image, index)
-        return index, preprocess_image(image, self.preprocess)
+        return index, to_pixels(image) if self.whole else preprocess_image(image, self.preprocess)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ class FrozenBackbone(Frozen):
         *,
         transform: Callable[[Image, int], Image] | None = None,
         extract: Callable[[Tensor], Tensor] | None = None,
+        whole: bool = False,
     ) -> Features:
         """See :meth:`sslkit.parts.Frozen.features`. All tensors lie on the device.
 
@@ -85,12 +86,13 @@ class FrozenBackbone(Frozen):
         Raises:
             RunError: if a feature is not finite.
         """
-        if transform is not None or extract is not None:
-            return self._compute(images, transform, extract or self._pooled)
+        if transform is not None or extract is not None or whole:
+            wanted = PreprocessedImages(images, self.preprocess, transform, whole)
+            return self._compute(wanted, extract or self._pooled)
         for seen, features, version in self._known:
             if seen is images and features.x._version == version:
                 return features
-        features = self._compute(images, None, self._pooled)
+        features = self._compute(PreprocessedImages(images, self.preprocess), self._pooled)
         self._known.append((images, features, features.x._version))
         return features
 
@@ -111,10 +113,30 @@ class FrozenBackbone(Frozen):
             raise UnreadableImage(chunk.bad[0])
         return normalize(chunk.pixels.to(self.device), wanted)
 
-    def _compute(
-        self, images: Images, transform: Callable[[Image, int], Image] | None, extract: Callable[[Tensor], Tensor]
-    ) -> Features:
-        rows, indices, bad = self._own_share(images, transform, extract)
+    def image(self, images: Images, index: int, transform: Callable[[Image, int], Image] | None = None) -> Tensor:
+        """See :meth:`sslkit.parts.Frozen.image`.
+
+        Raises:
+            UnreadableImage: an ``OSError``, if it cannot be read; it is listed in ``bad``.
+        """
+        _, found = PreprocessedImages(images, self.preprocess, transform, whole=True)[index]
+        if isinstance(found, BadImage):
+            self._list([found])
+            raise UnreadableImage(found)
+        return normalize(self._fitting(found[None].to(self.device)), self.preprocess)
+
+    def _fitting(self, pixels: Tensor) -> Tensor:
+        """Without what the stride leaves over at the right and at the bottom, as a patch convolution would."""
+        stride = self.backbone.stride
+        height, width = (side // stride * stride for side in pixels.shape[-2:])
+        if not height * width:
+            shape = " x ".join(map(str, pixels.shape[-2:]))
+            raise RunError(f"an image of {shape} pixels is smaller than the backbone's patch of {stride}")
+        return pixels[..., :height, :width]
+
+    def _compute(self, wanted: PreprocessedImages, extract: Callable[[Tensor], Tensor]) -> Features:
+        images = wanted.images
+        rows, indices, bad = self._own_share(wanted, extract)
         self._list(gather_items(bad))
         x = gather_rows(rows)
         if x.shape[1] == 0:
@@ -129,15 +151,16 @@ class FrozenBackbone(Frozen):
         return Features(x, self._labels(images, known), order)
 
     def _own_share(
-        self, images: Images, transform: Callable[[Image, int], Image] | None, extract: Callable[[Tensor], Tensor]
+        self, wanted: PreprocessedImages, extract: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, list[int], list[BadImage]]:
         """This rank's features ``[N, D]``, their indices, and what could not be read."""
-        batches = Share(len(images), self._batch_size, rank(), world_size()).batches()
+        together = 1 if wanted.whole else self._batch_size
+        batches = Share(len(wanted.images), together, rank(), world_size()).batches()
         rows = torch.empty(0, 0, device=self.device)
         indices: list[int] = []
         bad: list[BadImage] = []
         for chunk in load_chunks(
-            PreprocessedImages(images, self.preprocess, transform),
+            wanted,
             batches,
             workers=self._workers,
             timeout=self._timeout,
@@ -146,7 +169,7 @@ class FrozenBackbone(Frozen):
             bad.extend(chunk.bad)
             if not chunk.indices:
                 continue
-            new = self._extract(chunk.pixels, extract)
+            new = self._extract(self._fitting(chunk.pixels) if wanted.whole else chunk.pixels, extract)
             if not indices:
                 # one block for all of them: a list that is joined at the end would need the memory twice
                 rows = torch.empty(sum(map(len, batches)), new.shape[1], device=self.device)

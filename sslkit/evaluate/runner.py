@@ -23,9 +23,9 @@ from sslkit.parts.collectives import rank
 from sslkit.parts.dataset import Dataset, Images, Split
 from sslkit.parts.evaluator import Evaluator, Metrics
 from sslkit.parts.preprocess import Preprocess
-from sslkit.recipe.settings import EvaluateWhen
 
-Specs = Mapping[str, tuple[Evaluator, EvaluateWhen]]
+#: Evaluators by id, each with the nets that it judges.
+Specs = Mapping[str, tuple[Evaluator, tuple[str, ...]]]
 _METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -113,8 +113,8 @@ def _judge(
 def _by_net(specs: Specs, nets: Mapping[str, Backbone], result: EvaluationResult) -> dict[str, dict[str, Evaluator]]:
     """The evaluators that each net is judged by: net by net, so that its features are computed once."""
     wanting: dict[str, dict[str, Evaluator]] = {net: {} for net in nets}
-    for key, (evaluator, when) in specs.items():
-        for wanted in when.which:
+    for key, (evaluator, which) in specs.items():
+        for wanted in which:
             net = "student" if wanted == "teacher" and "teacher" not in nets else wanted
             if net in nets:
                 wanting[net][key] = evaluator

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sslkit.parts.augmenter import Augmenter, Draws
     from sslkit.parts.backbone import Backbone, Tokens
+    from sslkit.parts.bands import Axis, Bands, Picture, channels_first
     from sslkit.parts.clip import Clip
-    from sslkit.parts.collectives import gather_with_gradient, mean_over_ranks, rank, sum_with_gradient, world_size
+    from sslkit.parts.collectives import (
+        gather_items,
+        gather_with_gradient,
+        mean_over_ranks,
+        rank,
+        sum_with_gradient,
+        world_size,
+    )
     from sslkit.parts.dataset import Dataset, Images, Split
     from sslkit.parts.evaluator import Evaluator, Features, Frozen, Metrics
     from sslkit.parts.head import Head
@@ -23,12 +31,21 @@ if TYPE_CHECKING:
     from sslkit.parts.teacher import TeacherRule, paired_parameters
     from sslkit.parts.views import Views, ViewSpec
     from sslkit.parts.watcher import Row, RunInfo, Watcher
+    from sslkit.parts.weights import NetWeights, WeightsMisfit, net_weights, read_weights
 
 _HOMES = {
     "augmenter": ["Augmenter", "Draws"],
     "backbone": ["Backbone", "Tokens"],
+    "bands": ["Axis", "Bands", "Picture", "channels_first"],
     "clip": ["Clip"],
-    "collectives": ["gather_with_gradient", "mean_over_ranks", "rank", "sum_with_gradient", "world_size"],
+    "collectives": [
+        "gather_items",
+        "gather_with_gradient",
+        "mean_over_ranks",
+        "rank",
+        "sum_with_gradient",
+        "world_size",
+    ],
     "dataset": ["Dataset", "Images", "Split"],
     "evaluator": ["Evaluator", "Features", "Frozen", "Metrics"],
     "head": ["Head"],
@@ -42,14 +59,17 @@ _HOMES = {
     "teacher": ["TeacherRule", "paired_parameters"],
     "views": ["ViewSpec", "Views"],
     "watcher": ["Row", "RunInfo", "Watcher"],
+    "weights": ["NetWeights", "WeightsMisfit", "net_weights", "read_weights"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Augmenter", "Backbone", "Clip", "Dataset", "Draws", "Evaluator", "Features", "Frozen", "Head", "Images", "Loss",
-    "LossTerms", "Metrics", "OptimizerPart", "Outputs", "Position", "Preprocess", "Row", "RunInfo", "Schedule", "Split",
-    "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher", "gather_with_gradient", "generator", "mean_over_ranks",
-    "named", "paired_parameters", "rank", "seed_of", "sum_with_gradient", "world_size",
+    "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "Draws", "Evaluator", "Features", "Frozen", "Head",
+    "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart", "Outputs", "Picture", "Position",
+    "Preprocess", "Row", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher",
+    "WeightsMisfit", "channels_first", "gather_items", "gather_with_gradient", "generator", "mean_over_ranks",
+    "named", "net_weights", "paired_parameters", "rank", "read_weights", "seed_of", "sum_with_gradient",
+    "world_size",
 ]  # fmt: skip
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from sslkit.parts.views import ViewSpec
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
+
+    from sslkit.parts.bands import Picture
 
 #: The outcome of every random choice for one view: plain numbers (or short lists of them) by name.
 Draws = Mapping[str, float | list[float]]
@@ -25,7 +26,8 @@ class Augmenter(ABC):
     that it is handed (keyed by seed, epoch, image and view, so that no worker count, restart or world
     size changes a crop), and :meth:`render` is a pure function of image and draws.
 
-    Context at build, by parameter name: ``channels``.
+    Context at build, by parameter name: ``channels``. An augmenter that cannot work on so many raises
+    :class:`sslkit.errors.UserError`, and says which of its options to switch off if that helps.
 
     Attributes:
         views: the views it makes of every image, in order.
@@ -38,8 +40,14 @@ class Augmenter(ABC):
         """Every random choice for ``view`` of an image of ``width`` x ``height`` pixels."""
 
     @abstractmethod
-    def render(self, image: Image, view: ViewSpec, draws: Draws) -> Tensor:
-        """The view as uint8 ``[C, size, size]``, not normalised; runs in worker processes."""
+    def render(self, image: Picture, view: ViewSpec, draws: Draws) -> Tensor:
+        """The view as uint8 ``[C, size, size]``, not normalised; runs in worker processes.
+
+        Args:
+            image: a PIL image of mode RGB (3 channels) or L (1), or :class:`sslkit.parts.Bands` for any other number.
+            view: which one.
+            draws: as :meth:`draw` gives them.
+        """
 
     def on_device(self, pixels: Tensor, view_ids: tuple[str, ...]) -> Tensor:
         """The batched part of the pipeline, on the training device; by default nothing is left to do.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -56,3 +57,23 @@ class Backbone(nn.Module, ABC):
     def intermediate(self, images: Tensor, n: int) -> list[Tokens]:
         """Normed tokens of the last ``n`` blocks, first to last, with patch tokens."""
         raise NotImplementedError(f"{type(self).__name__} does not declare the capability 'intermediate'")
+
+    def plain(self) -> nn.Module:
+        """The module whose parameters are called as in published files (timm's, torchvision's).
+
+        ``sslkit export`` writes it, and files of weights are loaded into it. By default the part itself.
+        """
+        return self
+
+    def translated(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Published weights under the names that :meth:`plain` has for them; by default as they are."""
+        return state
+
+    def source(self) -> str | None:
+        """The expression that makes :meth:`plain` without sslkit, as ``timm.create_model(...)``; None: unknown."""
+        return None
+
+    @classmethod
+    def recognised(cls, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+        """The flags that make a backbone which weights of these published names and shapes fit; None if none does."""
+        return None

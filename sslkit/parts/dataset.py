@@ -28,7 +28,11 @@ class Images(ABC):
 
     @abstractmethod
     def read(self, index: int) -> Image | Tensor:
-        """Image ``index``: a PIL image of any mode, or a uint8 tensor ``[C, H, W]``.
+        """Image ``index``: a PIL image of any mode, or a uint8 tensor ``[C, H, W]`` of any number of channels.
+
+        The engine decodes a PIL image, turns it upright and gives it the recipe's ``preprocess.channels``: RGB and
+        grey are made of each other, and the grey pages of a TIFF are channels. An image of another number of channels
+        counts as unreadable.
 
         Raises:
             OSError: if it cannot be read: the loader then takes another image, counts and lists it.

@@ -68,15 +68,19 @@ class Frozen(ABC):
         *,
         transform: Callable[[Image, int], Image] | None = None,
         extract: Callable[[Tensor], Tensor] | None = None,
+        whole: bool = False,
     ) -> Features:
         """Features of every readable image, computed in chunks over all ranks and whole on each of them.
 
         Args:
             images: a split.
-            transform: applied to each PIL image before preprocessing, with the image's index (key any
-                randomness by it); it runs in worker processes, so it must pickle.
+            transform: applied to each PIL image (:class:`sslkit.parts.Bands` where there are neither 3 channels nor
+                1) before preprocessing, with the image's index (key any randomness by it); it runs in worker
+                processes, so it must pickle.
             extract: what to compute of a normalised batch ``[B, C, H, W] -> [B, D]``; by default the
                 backbone's pooled feature.
+            whole: images go in one at a time and in their own size, as ``transform`` leaves them: neither resized nor
+                cropped, but for what the backbone's ``stride`` leaves over at the right and at the bottom.
         """
 
     @abstractmethod
@@ -90,6 +94,20 @@ class Frozen(ABC):
 
         Raises:
             OSError: if one of them cannot be read.
+        """
+
+    @abstractmethod
+    def image(self, images: Images, index: int, transform: Callable[[Image, int], Image] | None = None) -> Tensor:
+        """One image in its own size, normalised: ``[1, C, H, W]`` on the device.
+
+        Args:
+            images: a split.
+            index: which of its images.
+            transform: applied to the PIL image first; afterwards nothing is resized, and only what the backbone's
+                ``stride`` leaves over at the right and at the bottom is cut off.
+
+        Raises:
+            OSError: if it cannot be read.
         """
 
 

@@ -29,7 +29,12 @@ KINDS: dict[str, Kind] = {
         Kind("augmenter", "sslkit.parts.augmenter:Augmenter", frozenset({"channels"}), "an image's augmented views"),
         Kind("backbone", "sslkit.parts.backbone:Backbone", frozenset({"channels", "image_size"}), "images to features"),
         Kind("head", "sslkit.parts.head:Head", frozenset({"in_dim", "classes"}), "features to projections"),
-        Kind("loss", "sslkit.parts.loss:Loss", frozenset({"out_dim", "teacher_out_dim", "views"}), "what is minimised"),
+        Kind(
+            "loss",
+            "sslkit.parts.loss:Loss",
+            frozenset({"out_dim", "teacher_out_dim", "views", "predictor"}),
+            "what is minimised",
+        ),
         Kind("teacher", "sslkit.parts.teacher:TeacherRule", frozenset(), "how the teacher follows the student"),
         Kind("optimizer", "sslkit.parts.optimizer:OptimizerPart", frozenset(), "how weights move"),
         Kind("schedule", "sslkit.parts.schedule:Schedule", frozenset(), "a number for every step"),

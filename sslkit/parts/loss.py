@@ -32,8 +32,8 @@ class LossTerms:
 class Loss(nn.Module, ABC):
     """Student and teacher outputs in, a value to minimise out.
 
-    Context at build, by parameter name: ``out_dim`` and ``teacher_out_dim`` (K of both nets' heads) and
-    ``views`` (the augmenter's ``tuple[ViewSpec, ...]``).
+    Context at build, by parameter name: ``out_dim`` and ``teacher_out_dim`` (K of both nets' heads),
+    ``views`` (the augmenter's ``tuple[ViewSpec, ...]``) and ``predictor`` (whether the student has one).
 
     State that moves (a center, a queue) is a registered buffer, so that it is checkpointed. ``forward``
     has no side effect; buffers move in :meth:`commit` alone, once an optimizer step and only after the
@@ -41,12 +41,13 @@ class Loss(nn.Module, ABC):
 
     Attributes:
         needs: what it reads: any of ``"projections"``, ``"predictions"``, ``"features"``, ``"teacher"``
-            (a teacher net must exist), ``"labels"``. Checked at build.
+            (a teacher net must exist), ``"labels"``. Checked at build; a loss for which it depends on an option sets
+            its own in ``__init__``.
         batch_statistics: whether the value is more than a mean over samples (contrastive, redundancy
             reduction): then gradient accumulation is not equal to the big batch, and the run says so.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"projections"})
+    needs: frozenset[str] = frozenset({"projections"})
     batch_statistics: ClassVar[bool] = False
 
     @abstractmethod

@@ -19,7 +19,8 @@ class Preprocess:
         interpolation: filter of the resize.
         mean: per channel, in 0..1, subtracted after division by 255.
         std: per channel, in 0..1.
-        channels: 3 (images are converted to RGB) or 1 (to grayscale).
+        channels: 3 (images are converted to RGB), 1 (to grayscale), or any other number: then images must have as
+            many, and ``mean`` and ``std`` too.
     """
 
     size: int = 224

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -18,7 +18,16 @@ class TeacherRule(ABC):
     The teacher gets no gradient and no drop path. Of its modules only BatchNorm is in train mode, so
     its statistics come from its own batches; rules therefore move parameters and leave buffers alone
     (as the reference DINO does).
+
+    Attributes:
+        learns: whether the teacher follows the student. One that does not may be of an architecture of its own (recipe
+            sections ``teacher_backbone`` and ``teacher_head``), keeps its BatchNorm statistics, and is not what the run
+            is judged by.
+        weights: a file that the teacher's weights come from; None: they are the student's at the start.
     """
+
+    learns: ClassVar[bool] = True
+    weights: str | None = None
 
     def start(self, student: nn.Module) -> nn.Module | None:
         """The teacher at the start of a run: by default a copy of the student (backbone and head)."""

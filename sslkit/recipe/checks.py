@@ -49,6 +49,7 @@ def _positive(key: str, hint: str = "") -> _Rule:
 
 
 _OR_NULL = "; null switches it off"
+_ONE_EACH = "needs one number in 0..1 for each of preprocess.channels (docs/channels.md computes them)"
 _RULES: dict[type, tuple[_Rule, ...]] = {
     Seed: (("seed", lambda s: 0 <= s.seed < 2**63, "must be at least 0 and below 2^63"),),
     LossWeight: (_at_least("weight", 0),),
@@ -93,9 +94,9 @@ _RULES: dict[type, tuple[_Rule, ...]] = {
     Preprocess: (
         _at_least("size", 1),
         ("resize", lambda p: p.resize is None or p.resize >= p.size, "must be at least preprocess.size, or null"),
-        ("channels", lambda p: p.channels in (1, 3), "must be 3 (RGB) or 1 (grayscale)"),
-        ("mean", lambda p: len(p.mean) == p.channels, "needs one number for each of preprocess.channels"),
-        ("std", lambda p: len(p.std) == p.channels, "needs one number for each of preprocess.channels"),
+        _at_least("channels", 1, ": 3 for RGB, 1 for grayscale, or as many as your images have"),
+        ("mean", lambda p: len(p.mean) == p.channels, _ONE_EACH),
+        ("std", lambda p: len(p.std) == p.channels, _ONE_EACH),
         ("std", lambda p: all(value > 0 for value in p.std), "must be more than 0 in every channel"),
     ),
 }

@@ -13,10 +13,10 @@ from sslkit.plugins.registry import Registry
 from sslkit.recipe.dump import in_order, plain
 from sslkit.recipe.given import Layer
 from sslkit.recipe.merge import Draft, Named, merge
-from sslkit.recipe.model import Recipe
+from sslkit.recipe.model import Judging, Recipe
 from sslkit.recipe.overrides import Override, override_layers
 from sslkit.recipe.schema import DEFAULT_WATCH, SECTIONS, Shape
-from sslkit.recipe.sections import typed_sections
+from sslkit.recipe.sections import typed_judging, typed_sections
 from sslkit.recipe.settings import DEFAULT_PARAM_GROUPS
 from sslkit.recipe.sources import source_layers
 
@@ -45,12 +45,26 @@ def load_recipe(
     return replace(recipe, resolved=resolve(recipe, draft))
 
 
+def load_judging(overrides: Sequence[Override], registry: Registry) -> Judging:
+    """What judging a backbone from a file of weights needs, from overrides alone; ``backbone`` must be among them.
+
+    Raises:
+        UserError: as :func:`load_recipe` does.
+    """
+    draft = merge(override_layers(overrides))
+    check_names(draft, registry, "the command line", frozenset({"backbone"}))
+    return typed_judging(draft, registry, "the command line")
+
+
 def _defaults() -> Layer:
     rules = {key: asdict(rule) for key, rule in DEFAULT_PARAM_GROUPS.items()}
     return Layer("the defaults of every recipe", {"param_groups": rules, "watch": {key: {} for key in DEFAULT_WATCH}})
 
 
-def check_names(draft: Draft, registry: Registry, source: str) -> None:
+_REQUIRED = frozenset({"loss", *(section.name for section in SECTIONS.values() if section.required)})
+
+
+def check_names(draft: Draft, registry: Registry, source: str, required: frozenset[str] = _REQUIRED) -> None:
     """The first pass: whether the sections that must be there are, and whether all names are registered.
 
     Raises:
@@ -61,13 +75,13 @@ def check_names(draft: Draft, registry: Registry, source: str) -> None:
             named = draft.slots.get(section.name)
             if named is not None:
                 _check_name(named, section.kind, registry)
-            elif section.required:
+            elif section.name in required:
                 raise _missing(section.name, section.kind, registry, source)
         if section.shape is Shape.PARTS:
             for entry in draft.parts.get(section.name, {}).values():
                 if entry is not None:
                     _check_name(entry, section.kind, registry)
-    if not any(draft.parts.get("losses", {}).values()):
+    if "loss" in required and not any(draft.parts.get("losses", {}).values()):
         raise _missing("loss", "loss", registry, source)
 
 

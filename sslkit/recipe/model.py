@@ -62,6 +62,19 @@ class EvaluateSpec:
 
 
 @dataclass(frozen=True)
+class Judging:
+    """What of a recipe is needed to judge or to use a backbone that is trained already."""
+
+    seed: int
+    preprocess: Preprocess
+    backbone: PartSpec
+    train: Train
+    evaluate: Mapping[str, EvaluateSpec] = field(default_factory=dict)
+    data: PartSpec | None = None
+    eval_data: PartSpec | None = None
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One run, completely described.
 
@@ -83,6 +96,8 @@ class Recipe:
     head: PartSpec | None = None
     predictor: PartSpec | None = None
     teacher: PartSpec | None = None
+    teacher_backbone: PartSpec | None = None
+    teacher_head: PartSpec | None = None
     clip: PartSpec | None = None
     preprocess: Preprocess = field(default_factory=Preprocess)
     param_groups: Mapping[str, ParamRule] = field(default_factory=dict)
@@ -97,3 +112,16 @@ class Recipe:
     def place(self, key: str) -> str:
         """Where a setting stands, as ``recipe.yaml:12: train.epochs``; its key where it is a default."""
         return self.places.get(key, key)
+
+    def judging(self, net: str = "student") -> Judging:
+        """What judging one of its nets needs."""
+        other = self.teacher_backbone if net == "teacher" else None
+        return Judging(
+            self.seed,
+            self.preprocess,
+            other or self.backbone,
+            self.train,
+            self.evaluate,
+            self.data,
+            self.eval_data,
+        )

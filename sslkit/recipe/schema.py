@@ -50,6 +50,8 @@ _ALL = (
     Section("head", Shape.PART, "projection head on the backbone", "head"),
     Section("predictor", Shape.PART, "one more head, on the student alone", "head"),
     Section("teacher", Shape.PART, "how a teacher follows the student", "teacher"),
+    Section("teacher_backbone", Shape.PART, "another network for a teacher that does not learn", "backbone"),
+    Section("teacher_head", Shape.PART, "its projection head (default: as the student's)", "head"),
     Section("loss", Shape.PART, "what is minimised; short for losses with one entry", "loss"),
     Section("losses", Shape.PARTS, "several losses, each with a weight", "loss"),
     Section("optimizer", Shape.PART, "how the weights move", "optimizer", required=True),
@@ -58,7 +60,7 @@ _ALL = (
     Section("train", Shape.KEYS, "epochs, batch_size, precision, workers, device ...", settings=Train),
     Section("checkpoint", Shape.KEYS, "when to save and what to keep", settings=Checkpointing),
     Section("evaluate", Shape.PARTS, "evaluators, with every, at_start and which", "evaluator"),
-    Section("watch", Shape.PARTS, "displays, loggers, monitors besides progress, csv and tensorboard", "watcher"),
+    Section("watch", Shape.PARTS, "watchers besides progress, csv, tensorboard and collapse", "watcher"),
 )
 
 SECTIONS: dict[str, Section] = {section.name: section for section in _ALL}
@@ -70,4 +72,4 @@ BESIDE: dict[str, frozenset[str]] = {
 }
 
 #: The watchers of every run, unless ``watch: {csv: null}`` removes one.
-DEFAULT_WATCH = ("progress", "csv", "tensorboard")
+DEFAULT_WATCH = ("progress", "csv", "tensorboard", "collapse")

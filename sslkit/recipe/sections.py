@@ -10,7 +10,7 @@ from sslkit.plugins.registry import Registry
 from sslkit.recipe.checks import LossWeight, Seed
 from sslkit.recipe.given import Given, Layer
 from sslkit.recipe.merge import Draft, Named, Stacks
-from sslkit.recipe.model import EvaluateSpec, LossSpec, PartSpec, Recipe
+from sslkit.recipe.model import EvaluateSpec, Judging, LossSpec, PartSpec, Recipe
 from sslkit.recipe.schema import BESIDE
 from sslkit.recipe.settings import Checkpointing, EvaluateWhen, ParamRule, Train
 from sslkit.recipe.specs import Specs
@@ -24,8 +24,16 @@ def typed_sections(draft: Draft, registry: Registry, source: str) -> Recipe:
     Raises:
         UserError: located, for whatever a signature or a range refuses.
     """
-    reader = _Sections(draft, Specs(registry, list(draft.notes)), source)
-    return reader.recipe()
+    return _Sections(draft, Specs(registry, list(draft.notes)), source).recipe()
+
+
+def typed_judging(draft: Draft, registry: Registry, source: str) -> Judging:
+    """The second pass over what judging a backbone needs, and nothing else.
+
+    Raises:
+        UserError: located, for whatever a signature or a range refuses.
+    """
+    return _Sections(draft, Specs(registry, list(draft.notes)), source).judging()
 
 
 class _Sections:
@@ -55,6 +63,8 @@ class _Sections:
             head=self.optional_part("head", "head"),
             predictor=self.optional_part("predictor", "head"),
             teacher=self.optional_part("teacher", "teacher"),
+            teacher_backbone=self.optional_part("teacher_backbone", "backbone"),
+            teacher_head=self.optional_part("teacher_head", "head"),
             losses=self.losses(),
             optimizer=self.part("optimizer", "optimizer"),
             clip=self.optional_part("clip", "clip"),
@@ -69,6 +79,17 @@ class _Sections:
                 for section in ("preprocess", "train", "checkpoint")
                 for key, stack in self.draft.settings.get(section, {}).items()
             },
+        )
+
+    def judging(self) -> Judging:
+        return Judging(
+            seed=self.settings("seed", Seed).seed,
+            preprocess=self.settings("preprocess", Preprocess),
+            backbone=self.part("backbone", "backbone"),
+            train=self.settings("train", Train),
+            evaluate=self.evaluate(),
+            data=self.optional_part("data", "dataset"),
+            eval_data=self.optional_part("eval_data", "dataset"),
         )
 
     def settings(self, section: str, cls: type[T]) -> T:

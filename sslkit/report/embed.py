@@ -1,58 +1,41 @@
-"""``sslkit embed``: a run's features of any images, with their paths."""
+"""``sslkit embed``: a trained backbone's features of any images, with their paths."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from sslkit.engine.build import build_backbone
 from sslkit.engine.distributed import choose_device, is_first, process_group
 from sslkit.engine.precision import Precision
 from sslkit.errors import UserError
 from sslkit.evaluate.frozen import FrozenBackbone
 from sslkit.parts.dataset import Dataset, Split
-from sslkit.plugins.manager import load_registry
-from sslkit.recipe.load import load_recipe
-from sslkit.recipe.overrides import Override
 from sslkit.report.console import say
 from sslkit.report.evaluation import loading
-from sslkit.report.load import Which, find_run, judged_data, restore_backbone
+from sslkit.report.judged import Judged
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 
 
-def embed_run(
-    run: Path, out: Path, which: Which | None, overrides: Sequence[Override], plugins: tuple[Path, ...] = ()
-) -> None:
+def embed(found: Judged, out: Path) -> None:
     """Write the features of every readable image: one row an image, with its name, split and label.
 
     Args:
-        run: a run folder or one of its checkpoints.
+        found: the backbone and the images.
         out: ``.npz`` (arrays ``features [N, D]``, ``names``, ``splits``, ``labels``; -1 without a label) or
             ``.parquet`` (columns ``name``, ``split``, ``label`` and ``f0`` ... ``f{D-1}``).
-        which: the net; None: the teacher, or the student where there is no teacher.
-        overrides: of the run's recipe, such as other data.
-        plugins: single-file plugins that the recipe needs.
 
     Raises:
-        UserError: if there is no such run, or ``out`` ends in something else or cannot be written.
+        UserError: if ``out`` cannot be written, or no image can be read.
     """
-    if out.suffix not in (".npz", ".parquet"):
-        raise UserError(f"--out {out}: the file's ending names the format; use .npz or .parquet")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {out.absolute().parent}")
-    folder, step = find_run(run)
-    recipe = load_recipe(folder / "recipe.yaml", overrides, load_registry(plugins))
-    device = choose_device(recipe.train.device)
+    train = found.by.train
+    device = choose_device(train.device)
     with process_group(device):
-        backbone = build_backbone(recipe)
-        net = restore_backbone(backbone, folder, step, which)
-        dtype = Precision(recipe.train.precision, device).dtype
-        with FrozenBackbone(backbone.to(device), device=device, precision=dtype, **loading(recipe)) as frozen:
-            table = _columns(frozen, judged_data(recipe, overrides))
+        dtype = Precision(train.precision, device).dtype
+        with FrozenBackbone(found.backbone.to(device), device=device, precision=dtype, **loading(found.by)) as frozen:
+            table = _columns(frozen, found.data)
         if not len(table["names"]):
             reasons = "; the first: " + f"{frozen.bad[0].name}: {frozen.bad[0].reason}" if frozen.bad else ""
             raise UserError(f"not one image of the data could be read{reasons}; nothing is written")
@@ -60,7 +43,19 @@ def embed_run(
             _write(out, table)
             for image in frozen.bad:
                 say(f"left out, unreadable: {image.name} ({image.reason})")
-            say(f"{len(table['names'])} images x {table['features'].shape[1]} features of the {net}: {out}")
+            say(f"{len(table['names'])} images x {table['features'].shape[1]} features of the {found.net}: {out}")
+
+
+def check_out(out: Path) -> None:
+    """Whether features can be written to this file, before anything is computed.
+
+    Raises:
+        UserError: if its ending names no format or its folder does not exist.
+    """
+    if out.suffix not in (".npz", ".parquet"):
+        raise UserError(f"--out {out}: the file's ending names the format; use .npz or .parquet")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"--out {out}: there is no folder {out.absolute().parent}")
 
 
 def _columns(frozen: FrozenBackbone, data: Dataset) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from sslkit.evaluate.runner import run_evaluators
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.dataset import Dataset
 from sslkit.parts.evaluator import Evaluator
-from sslkit.recipe.model import Recipe
+from sslkit.recipe.model import Judging, Recipe
 from sslkit.recipe.settings import EvaluateWhen
 from sslkit.report.console import say
 
@@ -25,8 +25,8 @@ log = logging.getLogger("sslkit")
 EVALUATION_BATCH = 128
 
 
-def loading(recipe: Recipe) -> dict[str, Any]:
-    """How frozen backbones of a recipe's run are fed: the keyword arguments that all evaluations share."""
+def loading(recipe: Recipe | Judging) -> dict[str, Any]:
+    """How frozen backbones are fed: the keyword arguments that all evaluations share."""
     workers = recipe.train.workers
     return {
         "preprocess": recipe.preprocess,
@@ -71,7 +71,7 @@ class RunEvaluation:
     def __call__(self, nets: Mapping[str, Backbone], step: int) -> Mapping[str, float]:
         """Values by ``net/evaluator/metric`` of what is due when ``step`` steps are done."""
         due = {
-            key: (judge, self.recipe.evaluate[key].when)
+            key: (judge, self.recipe.evaluate[key].when.which)
             for key, judge in self.judges.items()
             if is_due(self.recipe.evaluate[key].when, step, self.steps)
         }

@@ -19,7 +19,10 @@ SHOWN_IMAGES, SHOWN_SIDE = 6, 96
 
 
 def draw_views(folder: RunFolder, views: AugmentedImages) -> Path | None:
-    """Write ``pictures/views.png``: a row an image, a column a view, as epoch 0 shows them to the nets."""
+    """Write ``pictures/views.png``: a row an image, a column a view, as epoch 0 shows them to the nets.
+
+    Of images of more than three channels the first three are shown, as red, green and blue; of two the first.
+    """
     file = folder.pictures / "views.png"
     samples = [views[0, index] for index in range(min(SHOWN_IMAGES, len(views.images)))]
     shown = [_enlarge(view) for sample in samples for view in sample.views]
@@ -34,6 +37,7 @@ def draw_views(folder: RunFolder, views: AugmentedImages) -> Path | None:
 
 def _enlarge(view: Tensor) -> Tensor:
     times = max(1, SHOWN_SIDE // view.shape[-1])
+    view = view[: 3 if len(view) >= 3 else 1]
     return interpolate(view[None].float() / 255, scale_factor=times, mode="nearest")[0]
 
 

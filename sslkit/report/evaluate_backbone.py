@@ -1,0 +1,119 @@
+"""``sslkit eval``: judge a trained backbone alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from rich.table import Table
+
+from sslkit.engine.construct import construct
+from sslkit.engine.distributed import choose_device, is_first, process_group
+from sslkit.engine.files import write_json
+from sslkit.engine.precision import Precision
+from sslkit.errors import UserError, nearest
+from sslkit.evaluate.needs import check_evaluators
+from sslkit.evaluate.runner import EvaluationResult, run_evaluators
+from sslkit.parts.evaluator import Evaluator
+from sslkit.plugins.registry import Registry
+from sslkit.recipe.overrides import Override
+from sslkit.report.console import say, show
+from sslkit.report.evaluation import loading
+from sslkit.report.judged import Judged
+
+
+def evaluate_backbone(found: Judged, evaluator: str | None, folder: Path) -> EvaluationResult:
+    """Judge a trained backbone by the evaluators that it comes with.
+
+    Writes pictures, and ``results.json`` with the numbers of all evaluations of this folder.
+
+    Args:
+        found: the backbone, and how it is judged.
+        evaluator: the id of the only one that is wanted; None: all.
+        folder: where results go.
+
+    Raises:
+        UserError: if the only one that is wanted cannot judge it.
+    """
+    by = found.by
+    device = choose_device(by.train.device)
+    with process_group(device):
+        wanted = {key: spec for key, spec in by.evaluate.items() if evaluator in (None, key)}
+        judges = {key: cast(Evaluator, construct(spec.part)) for key, spec in wanted.items()}
+        check_evaluators(judges, wanted, found.backbone, by.preprocess, found.data)
+        result = run_evaluators(
+            {key: (judge, (found.net,)) for key, judge in judges.items()},
+            {found.net: found.backbone.to(device)},
+            found.data,
+            device=device,
+            precision=Precision(by.train.precision, device).dtype,
+            out_dir=folder,
+            **loading(by),
+        )
+        if evaluator is not None and not result.values and result.skipped:
+            raise UserError(f"{evaluator} cannot judge {found.shown}: {next(iter(result.skipped.values()))}")
+        if is_first():
+            _tell(folder, result)
+            _keep(folder, result, dict(found.of))
+    return result
+
+
+def with_evaluator(
+    evaluator: str | None, registry: Registry, overrides: Sequence[Override], load: Callable[[list[Override]], Judged]
+) -> Judged:
+    """A backbone with the evaluator that is wanted: one that no recipe names runs with its defaults.
+
+    Args:
+        evaluator: an id of the recipe's ``evaluate``, or a registered evaluator; None: all of the recipe's.
+        registry: the parts there are.
+        overrides: what is changed.
+        load: gives the backbone and how it is judged, for overrides.
+
+    Raises:
+        UserError: if there is no such evaluator, or none at all.
+    """
+    names = registry.names("evaluator")
+    if evaluator in names:
+        # first: what the recipe or an override says of it stays
+        found = load([*overrides])
+        if evaluator not in found.by.evaluate:
+            found = load([Override(f"evaluate.{evaluator}", {}), *overrides])
+    else:
+        found = load([*overrides])
+    if evaluator is not None and evaluator not in found.by.evaluate:
+        raise UserError(f"there is no evaluator {evaluator!r}; {nearest(evaluator, {*names, *found.by.evaluate})}")
+    if not found.by.evaluate:
+        raise UserError(f"{found.shown}: no evaluator is named; name one: {', '.join(names)}")
+    return found
+
+
+def _tell(folder: Path, result: EvaluationResult) -> None:
+    for name, reason in result.skipped.items():
+        say(f"{name} is skipped: {reason}")
+    table = Table("measure", "value")
+    for name, value in result.values.items():
+        table.add_row(name, f"{value:.4g}")
+    if result.values:
+        show(table)
+    for artifact in result.artifacts:
+        say(f"written: {artifact}")
+    for image in result.bad:
+        say(f"left out, unreadable: {image.name} ({image.reason})")
+
+
+def _keep(folder: Path, result: EvaluationResult, of: dict[str, Any]) -> None:
+    """Add the numbers to ``results.json``: by net and evaluator, with what they are of."""
+    file = folder / "results.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise UserError(f"{file} is no JSON ({error}); delete it, and the same command writes it anew") from error
+    for name, value in result.values.items():
+        owner, _, metric = name.rpartition("/")
+        if kept.get(owner, {}).get("of") != of:
+            kept[owner] = {"of": of, "values": {}}
+        kept[owner]["values"][metric] = value
+    write_json(file, kept)
