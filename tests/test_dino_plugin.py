@@ -17,7 +17,8 @@ from sslkit.plugins.registry import Registrar, Registry
     ("plugin", "names"),
     [
         (sslkit_dino, {("head", "dino"), ("loss", "dino"), ("teacher", "ema"), ("teacher", "frozen_epoch"),
-                       ("teacher", "student_copy")}),
+                       ("teacher", "student_copy"), ("teacher", "polyak"), ("teacher", "previous_step"),
+                       ("teacher", "fixed")}),
         (sslkit_contrastive, {("head", "mlp"), ("loss", "ntxent")}),
     ],
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from torch import nn
 
 from sslkit.errors import UserError
 from sslkit.parts import Position, TeacherRule
-from sslkit_dino.teachers import EMA, FrozenEpoch, StudentCopy
+from sslkit_dino.teachers import EMA, Fixed, FrozenEpoch, Polyak, PreviousStep, StudentCopy
 from sslkit_vision.schedules import Constant, Cosine
 
 EPOCHS, STEPS = 5, 3
@@ -33,8 +35,8 @@ def flat(module: nn.Module) -> torch.Tensor:
     return torch.cat([parameter.detach().double().flatten() for parameter in module.parameters()])
 
 
-def trajectory(rule: TeacherRule) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Student and teacher before step 0 and after every step."""
+def trajectory(rule: TeacherRule, resumed: TeacherRule | None = None) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Student and teacher before step 0 and after every step; ``resumed`` takes over in the middle, from a file."""
     torch.manual_seed(0)
     student = net()
     teacher = rule.start(student)
@@ -42,6 +44,12 @@ def trajectory(rule: TeacherRule) -> tuple[list[torch.Tensor], list[torch.Tensor
     buffers = [buffer.clone() for buffer in teacher.buffers()]
     students, teachers = [flat(student)], [flat(teacher)]
     for step in range(EPOCHS * STEPS):
+        if resumed is not None and step == EPOCHS * STEPS // 2:
+            file = io.BytesIO()
+            torch.save(rule.state_dict(), file)
+            file.seek(0)
+            rule = resumed
+            rule.load_state_dict(torch.load(file, weights_only=True))
         walk(student)
         rule.update(teacher, student, Position(step, EPOCHS * STEPS, STEPS))
         students.append(flat(student))
@@ -112,7 +120,44 @@ def test_frozen_epoch_is_the_student_at_the_start_of_the_epoch(every: int) -> No
         assert torch.equal(teachers[step], students[began])  # teachers[step] is the one that step sees
 
 
-def test_student_copy_is_the_student_of_the_step_before() -> None:
+def test_polyak_is_the_plain_average_of_all_students() -> None:
+    students, teachers = trajectory(Polyak())
+    for step, teacher in enumerate(teachers):
+        torch.testing.assert_close(teacher, torch.stack(students[: step + 1]).mean(0), rtol=1e-5, atol=1e-5)
+
+
+def test_previous_step_is_the_student_one_step_before() -> None:
+    students, teachers = trajectory(PreviousStep())
+    # teachers[step] is the one that step sees, students[step] the student that it begins with
+    assert torch.equal(teachers[0], students[0])
+    assert all(torch.equal(teachers[step], students[step - 1]) for step in range(1, EPOCHS * STEPS))
+
+
+def test_fixed_never_moves() -> None:
+    _, teachers = trajectory(Fixed("a file"))
+    assert all(torch.equal(teacher, teachers[0]) for teacher in teachers)
+
+
+RULES = {
+    "ema": lambda: EMA(Cosine(0.9, 1.0)),
+    "constant ema": lambda: EMA(Constant(0.7)),
+    "polyak": Polyak,
+    "frozen_epoch": FrozenEpoch,
+    "frozen_epoch every 2": lambda: FrozenEpoch(2),
+    "previous_step": PreviousStep,
+    "student_copy": StudentCopy,
+    "fixed": lambda: Fixed("a file"),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_a_rule_that_is_taken_up_in_the_middle_goes_on_bit_for_bit(rule: Callable[[], TeacherRule]) -> None:
+    _, whole = trajectory(rule())
+    _, resumed = trajectory(rule(), rule())
+    assert all(torch.equal(one, other) for one, other in zip(whole, resumed, strict=True))
+
+
+def test_student_copy_is_the_student_itself() -> None:
     students, teachers = trajectory(StudentCopy())
     assert all(torch.equal(teacher, student) for teacher, student in zip(teachers, students, strict=True))
 

@@ -90,7 +90,8 @@ def test_the_resolved_recipe_is_plain_data_in_the_order_of_sections(load: Load) 
     resolved = load(RECIPE, "--watch.csv", "null").resolved
     order = list(resolved)
     assert order == sorted(order, key=["seed", "data", "eval_data", "preprocess", "augment", "backbone", "head",
-                                       "predictor", "teacher", "teacher_backbone", "teacher_head", "losses", "optimizer",
+                                       "predictor", "teacher", "teacher_backbone", "teacher_head", "losses",
+                                       "optimizer",
                                        "clip", "param_groups", "train",
                                        "checkpoint", "evaluate", "watch"].index)  # fmt: skip
     assert resolved["augment"] == {"name": "crops", "local_crops": 6, "scale": [0.25, 1.0], "sizes": [96]}

@@ -19,5 +19,8 @@ def sslkit_register(registry: Registrar) -> None:
     registry.head("dino", "sslkit_dino.head:DINOHead")
     registry.loss("dino", "sslkit_dino.loss:DINOLoss")
     registry.teacher("ema", "sslkit_dino.teachers:EMA")
+    registry.teacher("polyak", "sslkit_dino.teachers:Polyak")
     registry.teacher("frozen_epoch", "sslkit_dino.teachers:FrozenEpoch")
+    registry.teacher("previous_step", "sslkit_dino.teachers:PreviousStep")
     registry.teacher("student_copy", "sslkit_dino.teachers:StudentCopy")
+    registry.teacher("fixed", "sslkit_dino.teachers:Fixed")

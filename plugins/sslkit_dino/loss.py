@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import reduce
-from typing import ClassVar
+from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
 from sslkit.parts import Loss, LossTerms, Outputs, Position, Views, ViewSpec, mean_over_ranks
+from sslkit_dino.distances import DISTANCES, Distance, cross_entropy
+from sslkit_dino.targets import balanced, sharpened
 
 
 class DINOLoss(Loss):
@@ -22,7 +22,8 @@ class DINOLoss(Loss):
     With ``q_i = softmax((t_i - center) / teacher_temp)`` and ``p_v = softmax(s_v / student_temp)`` it is the mean of
     ``-q_i . log p_v`` over samples and over all pairs i != v (Caron et al. 2021, equations 1-3; the reference's
     ``main_dino.DINOLoss``, whose defaults these are). After the step ``center = m center + (1 - m) mean(t)``
-    (equation 4), the mean over the teacher's views, all samples and all ranks.
+    (equation 4), the mean over the teacher's views, all samples and all ranks. With a predictor in the recipe, ``s_v``
+    are its predictions instead of the projections (table 7, row "with predictor").
 
     The teacher's temperature is constant within an epoch: epoch e of the first n has
     ``linspace(warmup_teacher_temp, teacher_temp, n)[e]``, every later one ``teacher_temp``.
@@ -34,30 +35,40 @@ class DINOLoss(Loss):
     Args:
         out_dim: K.
         views: the augmenter's views.
+        predictor: whether the student has a predictor.
         student_temp: temperature of the student's softmax.
         teacher_temp: temperature of the teacher's softmax after the warm-up; lower is sharper; 0: the largest entry
             takes all.
         warmup_teacher_temp: its value in the first epoch.
         warmup_teacher_temp_epochs: epochs of the warm-up; 0: none.
-        center_momentum: share of the old center that is kept at each step; 0: each step has the center of the one
-            before.
+        centering: what keeps single prototypes from taking all: ``mean``: the running center; ``sinkhorn``: targets
+            in which every prototype has an equal share of the batch over all ranks (table 7, row "Sinkhorn"; no
+            center); ``none``: nothing (collapses to one prototype: appendix, "collapse study").
+        center_momentum: with ``mean``: share of the old center that is kept at each step; 0: each step has the center
+            of the one before.
+        sinkhorn_iterations: with ``sinkhorn``: rounds; 3: SwAV's.
+        distance: ``cross_entropy``, or ``mse``: the squared distance of the two distributions (table 7, row "MSE").
 
     Attributes:
         center: ``[1, K]``, running mean of the teacher's outputs.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"projections", "teacher"})
+    needs = frozenset({"projections", "teacher"})
     center: Tensor
 
     def __init__(
         self,
         out_dim: int,
         views: tuple[ViewSpec, ...],
+        predictor: bool = False,
         student_temp: float = 0.1,
         teacher_temp: float = 0.04,
         warmup_teacher_temp: float = 0.04,
         warmup_teacher_temp_epochs: int = 0,
+        centering: Literal["mean", "sinkhorn", "none"] = "mean",
         center_momentum: float = 0.9,
+        sinkhorn_iterations: int = 3,
+        distance: Distance = "cross_entropy",
     ) -> None:
         super().__init__()
         if not (math.isfinite(student_temp) and student_temp > 0):
@@ -69,6 +80,16 @@ class DINOLoss(Loss):
             raise UserError(f"warmup_teacher_temp_epochs is {warmup_teacher_temp_epochs}: it must be 0 (none) or more")
         if not 0 <= center_momentum <= 1:
             raise UserError(f"center_momentum is {center_momentum}: it must be from 0 to 1")
+        if sinkhorn_iterations < 1:
+            raise UserError(f"sinkhorn_iterations is {sinkhorn_iterations}: it must be 1 or more")
+        if centering == "sinkhorn" and not min(teacher_temp, warmup_teacher_temp) > 0:
+            raise UserError("centering sinkhorn needs a teacher_temp and a warmup_teacher_temp above 0")
+        if predictor:
+            self.needs = frozenset({"predictions", "teacher"})
+        self.predictor, self.centering, self.sinkhorn_iterations = predictor, centering, sinkhorn_iterations
+        # then what a sample's target is depends on the others of its batch
+        self.batch_statistics = centering == "sinkhorn"
+        self.distance = DISTANCES[distance]
         self.student_temp, self.teacher_temp, self.center_momentum = student_temp, teacher_temp, center_momentum
         self._partners = _partners(views)
         self._warmup = np.linspace(warmup_teacher_temp, teacher_temp, warmup_teacher_temp_epochs).tolist()
@@ -79,42 +100,43 @@ class DINOLoss(Loss):
         return float(self._warmup[epoch]) if epoch < len(self._warmup) else self.teacher_temp
 
     def forward(self, student: Outputs, teacher: Outputs | None, views: Views, at: Position) -> LossTerms:
-        """The mean cross-entropy over samples and pairs, in float32 or better.
+        """The mean distance over samples and pairs, in float32 or better.
 
         Returns:
-            ``update`` holds ``mean [1, K]``, of the teacher's outputs over views and samples.
+            ``update`` holds ``mean [1, K]``, of the teacher's outputs over views and samples, where there is a center.
         """
         if teacher is None:
             raise RunError("the loss 'dino' was given no teacher's outputs; add a section teacher to the recipe")
         temperature = self.temperature(at.epoch)
         raw = {view: _wide(logits.detach()) for view, logits in teacher.projections.items()}
-        targets = {view: _sharpened(logits - self.center, temperature) for view, logits in raw.items()}
-        total = self._cross_entropy(student.projections, targets)
+        targets = self._targets(raw, temperature)
+        outputs = student.predictions if self.predictor else student.projections
+        scaled = {view: _wide(outputs[view]) / self.student_temp for view in self._partners}
+        total = self.distance(scaled, targets, self._partners)
+        with torch.no_grad():
+            crossed = total if self.distance is cross_entropy else cross_entropy(scaled, targets, self._partners)
         entropies = {view: torch.special.entr(target).sum(-1).mean() for view, target in targets.items()}
         logs = {
             "teacher_entropy": torch.stack(list(entropies.values())).mean(),
-            "kl": total.detach()
+            "kl": crossed.detach()
             - torch.stack([entropies[i] for group in self._partners.values() for i in group]).mean(),
             "teacher_temp": total.new_full((), temperature),
         }
+        if self.centering != "mean":
+            return LossTerms(total, logs)
         mean = torch.stack([logits.mean(0, keepdim=True) for logits in raw.values()]).mean(0)
         return LossTerms(total, logs, {"mean": mean})
 
-    def _cross_entropy(self, student: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-        """The mean over samples and pairs.
-
-        By linearity: targets sum to 1, so those of n partners cost ``n logsumexp(s) - s . (sum of targets)``, and no
-        log-softmax a pair is kept for the backward pass.
-        """
-        sums = {group: reduce(torch.add, [targets[i] for i in group]) for group in set(self._partners.values())}
-        costs = []
-        for view, group in self._partners.items():
-            scaled = _wide(student[view]) / self.student_temp
-            costs.append((len(group) * scaled.logsumexp(-1) - (scaled * sums[group]).sum(-1)).mean())
-        return torch.stack(costs).sum() / sum(len(group) for group in self._partners.values())
+    def _targets(self, logits: Mapping[str, Tensor], temperature: float) -> dict[str, Tensor]:
+        if self.centering == "sinkhorn":
+            return balanced(logits, temperature, self.sinkhorn_iterations)
+        # the center stays 0 without centering
+        return {view: sharpened(rows - self.center, temperature) for view, rows in logits.items()}
 
     def commit(self, updates: Sequence[Mapping[str, Tensor]], at: Position) -> None:
-        """Move the center by the mean over micro-batches and ranks."""
+        """Move the center, where there is one, by the mean over micro-batches and ranks."""
+        if self.centering != "mean":
+            return
         mean = mean_over_ranks(torch.stack([update["mean"] for update in updates]).mean(0))
         self.center.lerp_(mean.to(self.center), 1 - self.center_momentum)
 
@@ -122,12 +144,6 @@ class DINOLoss(Loss):
 def _wide(logits: Tensor) -> Tensor:
     """Half precision cannot hold a softmax over tens of thousands of prototypes."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _sharpened(logits: Tensor, temperature: float) -> Tensor:
-    if temperature == 0:
-        return F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
-    return F.softmax(logits / temperature, dim=-1)
 
 
 def _partners(views: tuple[ViewSpec, ...]) -> dict[str, tuple[str, ...]]:

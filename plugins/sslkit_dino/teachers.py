@@ -1,6 +1,6 @@
-"""Rules by which a teacher follows its student (Caron et al. 2021, section 5.2 and figure 6).
+"""Rules by which a teacher follows its student (Caron et al. 2021, section 5.2 and figure 6), or does not.
 
-They move parameters and leave buffers alone, and remember nothing but the teacher's weights.
+They move parameters and leave buffers alone.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sslkit.errors import UserError
 from sslkit.parts import Position, Schedule, TeacherRule, named, paired_parameters
@@ -16,6 +16,8 @@ from sslkit.parts import Position, Schedule, TeacherRule, named, paired_paramete
 
 class EMA(TeacherRule):
     """The teacher is an exponential moving average of its students: ``teacher = m teacher + (1 - m) student``.
+
+    With a constant momentum this is the mean teacher (Tarvainen and Valpola 2017): ``--teacher.momentum 0.999``.
 
     Args:
         momentum: m of every step, from 0 to 1; the reference's cosine from 0.996 to 1 (``main_dino.py``), which
@@ -75,8 +77,80 @@ class FrozenEpoch(TeacherRule):
         self._since = int(state["since"])
 
 
+class Polyak(TeacherRule):
+    """The teacher is the plain average of all students so far, the initial one among them (Polyak and Juditsky 1992).
+
+    ``teacher = teacher + (student - teacher) / (n + 1)`` after the n-th step that was made.
+    """
+
+    def __init__(self) -> None:
+        self._steps = 0
+
+    def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:
+        """Take the student into the average."""
+        self._steps += 1
+        targets, sources = paired_parameters(teacher, student)
+        torch._foreach_lerp_(targets, sources, 1 / (self._steps + 1))
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many students are in the average besides the initial one."""
+        return {"steps": self._steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self._steps = int(state["steps"])
+
+
+class PreviousStep(TeacherRule):
+    """The teacher is the student as it was one step before: the "previous iteration" of the paper's figure 6.
+
+    With DINO's loss this collapses, as the paper reports. It needs the memory of one more copy of the student.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[str, Tensor] = {}
+
+    def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:
+        """Give the teacher the student that this step began with, and keep the one that it made for the next."""
+        targets, sources = paired_parameters(teacher, student)
+        names = [name for name, _ in teacher.named_parameters()]
+        if self._next:
+            torch._foreach_copy_(
+                targets, [self._next[name].to(target) for name, target in zip(names, targets, strict=True)]
+            )
+        self._next = {name: source.clone() for name, source in zip(names, sources, strict=True)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The student that the next step begins with, as the teacher will have it after that step."""
+        return {"next": self._next}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self._next = dict(state["next"])
+
+
+class Fixed(TeacherRule):
+    """The teacher comes from a file and stays as it is: knowledge distillation.
+
+    It has the student's architecture, or its own: ``--teacher_backbone vit --teacher_backbone.arch base`` (and
+    ``teacher_head``, where its head is not like the student's).
+
+    Args:
+        weights: a checkpoint of a run (``checkpoints/step-N/weights.safetensors``), or any other file that
+            ``sslkit eval --weights`` takes; with the projection head, if the recipe has a head.
+    """
+
+    learns = False
+
+    def __init__(self, weights: str) -> None:
+        self.weights = weights
+
+    def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:
+        """Nothing moves."""
+
+
 class StudentCopy(TeacherRule):
-    """The teacher is the student of the step before. With DINO's loss this collapses: the paper's control."""
+    """The teacher is the student itself, without gradient. With DINO's loss this collapses: the paper's control."""
 
     def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:
         """Copy the student."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sslkit.parts.collectives import (
         gather_items,
         gather_with_gradient,
+        logsumexp_over_ranks,
         mean_over_ranks,
         rank,
         sum_with_gradient,
@@ -41,6 +42,7 @@ _HOMES = {
     "collectives": [
         "gather_items",
         "gather_with_gradient",
+        "logsumexp_over_ranks",
         "mean_over_ranks",
         "rank",
         "sum_with_gradient",
@@ -67,9 +69,9 @@ __all__ = [
     "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "Draws", "Evaluator", "Features", "Frozen", "Head",
     "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart", "Outputs", "Picture", "Position",
     "Preprocess", "Row", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher",
-    "WeightsMisfit", "channels_first", "gather_items", "gather_with_gradient", "generator", "mean_over_ranks",
-    "named", "net_weights", "paired_parameters", "rank", "read_weights", "seed_of", "sum_with_gradient",
-    "world_size",
+    "WeightsMisfit", "channels_first", "gather_items", "gather_with_gradient", "generator", "logsumexp_over_ranks",
+    "mean_over_ranks", "named", "net_weights", "paired_parameters", "rank", "read_weights", "seed_of",
+    "sum_with_gradient", "world_size",
 ]  # fmt: skip
 
 

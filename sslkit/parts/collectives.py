@@ -31,6 +31,17 @@ def mean_over_ranks(tensor: Tensor) -> Tensor:
     return total / world_size()
 
 
+def logsumexp_over_ranks(rows: Tensor) -> Tensor:
+    """The logarithm of the sum of exponentials over all ranks' rows: ``[N, K] -> [1, K]``; no gradient."""
+    if world_size() == 1:
+        return rows.detach().logsumexp(dim=0, keepdim=True)
+    highest = rows.detach().amax(dim=0, keepdim=True)
+    dist.all_reduce(highest, op=dist.ReduceOp.MAX)
+    total = (rows.detach() - highest).exp().sum(dim=0, keepdim=True)
+    dist.all_reduce(total)
+    return total.log() + highest
+
+
 def gather_items(items: Sequence[Item]) -> list[Item]:
     """All ranks' small picklable things, in rank order; all ranks must call it together."""
     if world_size() == 1:

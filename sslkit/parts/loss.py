@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -48,7 +47,7 @@ class Loss(nn.Module, ABC):
     """
 
     needs: frozenset[str] = frozenset({"projections"})
-    batch_statistics: ClassVar[bool] = False
+    batch_statistics: bool = False
 
     @abstractmethod
     def forward(self, student: Outputs, teacher: Outputs | None, views: Views, at: Position) -> LossTerms:
