@@ -95,7 +95,7 @@ def test_squared_distance_has_the_gradient_of_its_formula() -> None:
 
 def test_a_predictor_takes_the_projections_place() -> None:
     student, teacher = logits(0), logits(1, VIEWS[:2])
-    loss = DINOLoss(K, VIEWS, predictor=True).double()
+    loss = DINOLoss(K, VIEWS, prediction_dim=K).double()
     assert loss.needs == {"predictions", "teacher"}
     assert DINOLoss(K, VIEWS).needs == {"projections", "teacher"}
     predicted = apply(loss, Outputs({}, logits(5), student), teacher).total
@@ -128,6 +128,8 @@ def test_sinkhorn_on_two_ranks_is_that_of_the_joined_batch(tmp_path: Path) -> No
     [
         ({"centering": "sinkhorn", "teacher_temp": 0.0}, "centering sinkhorn needs a teacher_temp"),
         ({"sinkhorn_iterations": 0}, "sinkhorn_iterations is 0"),
+        ({"prediction_dim": 5}, "predictor gives 5 numbers and the teacher's head 7"),
+        ({"teacher_out_dim": 9}, "head gives 7 numbers and the teacher's head 9"),
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, object], sentence: str) -> None:

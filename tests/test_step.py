@@ -199,7 +199,7 @@ def test_the_step_reads_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_head_that_no_loss_reads_is_refused() -> None:
     with pytest.raises(UserError, match="no loss reads the outputs of 'mlp'"):
-        built(predictor={"name": "mlp", "hidden_dim": 8, "out_dim": 16})
+        built(predictor={"name": "mlp", "hidden_dim": 8, "out_dim": 16}, loss={"name": "ntxent"})
 
 
 def test_what_a_loss_needs_must_be_there() -> None:

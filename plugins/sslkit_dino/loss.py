@@ -35,7 +35,8 @@ class DINOLoss(Loss):
     Args:
         out_dim: K.
         views: the augmenter's views.
-        predictor: whether the student has a predictor.
+        teacher_out_dim: the teacher's K, where its head is another one.
+        prediction_dim: K of the student's predictor, where there is one.
         student_temp: temperature of the student's softmax.
         teacher_temp: temperature of the teacher's softmax after the warm-up; lower is sharper; 0: the largest entry
             takes all.
@@ -60,7 +61,8 @@ class DINOLoss(Loss):
         self,
         out_dim: int,
         views: tuple[ViewSpec, ...],
-        predictor: bool = False,
+        teacher_out_dim: int | None = None,
+        prediction_dim: int | None = None,
         student_temp: float = 0.1,
         teacher_temp: float = 0.04,
         warmup_teacher_temp: float = 0.04,
@@ -71,29 +73,25 @@ class DINOLoss(Loss):
         distance: Distance = "cross_entropy",
     ) -> None:
         super().__init__()
-        if not (math.isfinite(student_temp) and student_temp > 0):
-            raise UserError(f"student_temp is {student_temp}: a temperature must be above 0")
-        for key, value in {"teacher_temp": teacher_temp, "warmup_teacher_temp": warmup_teacher_temp}.items():
-            if not (math.isfinite(value) and value >= 0):
-                raise UserError(f"{key} is {value}: a temperature must be 0 or more")
-        if warmup_teacher_temp_epochs < 0:
-            raise UserError(f"warmup_teacher_temp_epochs is {warmup_teacher_temp_epochs}: it must be 0 (none) or more")
+        _check_temperatures(student_temp, teacher_temp, warmup_teacher_temp, warmup_teacher_temp_epochs)
         if not 0 <= center_momentum <= 1:
             raise UserError(f"center_momentum is {center_momentum}: it must be from 0 to 1")
         if sinkhorn_iterations < 1:
             raise UserError(f"sinkhorn_iterations is {sinkhorn_iterations}: it must be 1 or more")
         if centering == "sinkhorn" and not min(teacher_temp, warmup_teacher_temp) > 0:
             raise UserError("centering sinkhorn needs a teacher_temp and a warmup_teacher_temp above 0")
-        if predictor:
+        width = _common_width(out_dim, teacher_out_dim, prediction_dim)
+        if prediction_dim is not None:
             self.needs = frozenset({"predictions", "teacher"})
-        self.predictor, self.centering, self.sinkhorn_iterations = predictor, centering, sinkhorn_iterations
+        self.predicted = prediction_dim is not None
+        self.centering, self.sinkhorn_iterations = centering, sinkhorn_iterations
         # then what a sample's target is depends on the others of its batch
         self.batch_statistics = centering == "sinkhorn"
         self.distance = DISTANCES[distance]
         self.student_temp, self.teacher_temp, self.center_momentum = student_temp, teacher_temp, center_momentum
         self._partners = _partners(views)
         self._warmup = np.linspace(warmup_teacher_temp, teacher_temp, warmup_teacher_temp_epochs).tolist()
-        self.register_buffer("center", torch.zeros(1, out_dim))
+        self.register_buffer("center", torch.zeros(1, width))
 
     def temperature(self, epoch: int) -> float:
         """The teacher's temperature in an epoch, 0-based."""
@@ -110,7 +108,7 @@ class DINOLoss(Loss):
         temperature = self.temperature(at.epoch)
         raw = {view: _wide(logits.detach()) for view, logits in teacher.projections.items()}
         targets = self._targets(raw, temperature)
-        outputs = student.predictions if self.predictor else student.projections
+        outputs = student.predictions if self.predicted else student.projections
         scaled = {view: _wide(outputs[view]) / self.student_temp for view in self._partners}
         total = self.distance(scaled, targets, self._partners)
         with torch.no_grad():
@@ -139,6 +137,27 @@ class DINOLoss(Loss):
             return
         mean = mean_over_ranks(torch.stack([update["mean"] for update in updates]).mean(0))
         self.center.lerp_(mean.to(self.center), 1 - self.center_momentum)
+
+
+def _check_temperatures(student: float, teacher: float, warmup: float, warmup_epochs: int) -> None:
+    if not (math.isfinite(student) and student > 0):
+        raise UserError(f"student_temp is {student}: a temperature must be above 0")
+    for key, value in {"teacher_temp": teacher, "warmup_teacher_temp": warmup}.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise UserError(f"{key} is {value}: a temperature must be 0 or more")
+    if warmup_epochs < 0:
+        raise UserError(f"warmup_teacher_temp_epochs is {warmup_epochs}: it must be 0 (none) or more")
+
+
+def _common_width(out_dim: int, teacher_out_dim: int | None, prediction_dim: int | None) -> int:
+    """K of what is compared."""
+    compared, expected = prediction_dim or out_dim, teacher_out_dim or out_dim
+    if compared != expected:
+        raise UserError(
+            f"the student's {'predictor' if prediction_dim else 'head'} gives {compared} numbers and the teacher's "
+            f"head {expected}: they are compared one by one; set its out_dim to {expected}"
+        )
+    return expected
 
 
 def _wide(logits: Tensor) -> Tensor:

@@ -138,7 +138,7 @@ def _build_losses(
         "out_dim": student.head.out_dim if student.head else None,
         "teacher_out_dim": teacher.head.out_dim if teacher is not None and teacher.head else None,
         "views": augmenter.views,
-        "predictor": student.predictor is not None,
+        "prediction_dim": student.predictor.out_dim if student.predictor else None,
     }
     losses: dict[str, Loss] = {}
     for key, spec in recipe.losses.items():

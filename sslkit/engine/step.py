@@ -23,12 +23,14 @@ class StepReport:
     Attributes:
         tensors: ``loss``, ``grad_norm`` and each loss's logs, means over micro-batches.
         numbers: the rates of this step.
+        norms: ``[n]``, of every gradient before clipping, in the order of the student's trained parameters.
         student: the student's outputs for the last micro-batch.
         teacher: the teacher's, or None.
     """
 
     tensors: Mapping[str, Tensor]
     numbers: Mapping[str, float]
+    norms: Tensor
     student: Outputs
     teacher: Outputs | None
 
@@ -70,7 +72,7 @@ def training_step(run: Run, batch: Batch, at: Position) -> StepReport:
         run.precision.back_off()
         numbers = {**numbers, "back_offs": run.guard.back_offs}
     tensors = {"loss": loss, "grad_norm": norms.norm(), **_mean_logs(history)}
-    return StepReport(tensors, numbers, outputs.detach(), targets)
+    return StepReport(tensors, numbers, norms, outputs.detach(), targets)
 
 
 def _mean_logs(history: list[dict[str, LossTerms]]) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
-"""For tests of parts and plugins: the engine's own step on given inputs."""
+"""For tests of parts and plugins: the engine's own step on given inputs, and how far numbers agree."""
 
+from sslkit.testing.agreement import Agreement, agreement
 from sslkit.testing.replay import replay
 
-__all__ = ["replay"]
+__all__ = ["Agreement", "agreement", "replay"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,11 +15,12 @@ from sslkit.engine.run import Run
 from sslkit.engine.step import StepReport, training_step
 from sslkit.parts.position import Position
 from sslkit.parts.preprocess import Preprocess
+from sslkit.recipe.load import load_recipe
 from sslkit.recipe.model import Recipe
 
 
 def replay(
-    recipe: Recipe,
+    recipe: Recipe | Mapping[str, Any],
     weights: Mapping[str, Mapping[str, Tensor]],
     steps: Sequence[Mapping[str, Tensor]],
     steps_per_epoch: int,
@@ -27,7 +29,7 @@ def replay(
     """Build a recipe's run on the CPU, load weights strictly, and make one step a set of views.
 
     Args:
-        recipe: what to build; its data set is not touched.
+        recipe: what to build, read already or as plain data; its data set is not touched.
         weights: state dicts for ``student`` and, where there is one, ``teacher``.
         steps: for every step, the normalised images ``[B, C, H, W]`` of each view id.
         steps_per_epoch: the epoch's length that schedules are to see.
@@ -36,6 +38,8 @@ def replay(
     Yields:
         the run after each step, and the step's report.
     """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
     preprocess = Preprocess(
         size=recipe.preprocess.size, mean=(0.0,) * recipe.preprocess.channels, std=(1.0,) * recipe.preprocess.channels
     )
