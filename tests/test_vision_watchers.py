@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import math
 
 import pandas as pd
@@ -104,6 +105,8 @@ def test_tensorboard_of_a_killed_and_resumed_run_shows_the_same(tmp_path):
     saved = json.loads(json.dumps(first.state_dict()))
     # after the checkpoint of step 10: its evaluation and three steps more are logged, then comes the kill
     first.rows_logged([Row(10, 2.0, "teacher/knn/k20_top1", 50.0), *rows(11), *rows(12), *rows(13)])
+    # event files are read in the order of their names: the second of their birth, then a count without leading zeros
+    time.sleep(1.1)
     again = TensorboardLog()
     again.load_state_dict(saved)
     resumed = drive(again, tmp_path / "killed", 10, 20)
