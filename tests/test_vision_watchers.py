@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import time
 import math
+import time
 
 import pandas as pd
 import pluggy
