@@ -148,7 +148,7 @@ class ViT(Backbone):
                 f"images of {height} x {width} pixels: the patch of {self.stride} pixels must divide both sides"
             )
         tokens = self.net.patch_embed.proj(images).flatten(2).transpose(1, 2)
-        cls = self.net.cls_token.expand(len(images), -1, -1)
+        cls = self.net.cls_token.expand(images.shape[0], -1, -1)  # len() would fix it in an exported graph
         return torch.cat([cls, tokens], dim=1) + self._positions(height, width)
 
     def _positions(self, height: int, width: int) -> Tensor:

@@ -16,6 +16,7 @@ COMMANDS = {
     "fit": ("sslkit.cli.fit", "train from a recipe; the same command again continues an unfinished run"),
     "eval": ("sslkit.cli.eval", "judge a run's backbone: k-NN, linear probe, ..."),
     "embed": ("sslkit.cli.embed", "write the features of any images to .parquet or .npz"),
+    "export": ("sslkit.cli.export", "write a run's backbone for timm, torch, safetensors or onnx"),
     "recipes": ("sslkit.cli.recipes", "list or show the recipes that ship with sslkit"),
     "plugins": ("sslkit.cli.plugins", "list the parts that plugins bring, or show the options of one"),
 }
