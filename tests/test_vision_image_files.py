@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sslkit.data.reading import UnreadableImage, read_image
-from sslkit_vision.image_files import open_image
+from sslkit.parts import open_image
 from sslkit_vision.image_folder import FolderImages
 
 

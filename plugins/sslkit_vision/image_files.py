@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import os
-import stat
 from pathlib import Path
 from tokenize import TokenError
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from sslkit.errors import UserError
-from sslkit.parts import Axis, channels_first
+from sslkit.parts import Axis, channels_first, file_content
 
 #: Formats that Pillow can name but not decode by itself (EPS would start Ghostscript).
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -56,20 +54,6 @@ def find_files(root: Path) -> list[str]:
     return sorted(found)
 
 
-def open_image(path: Path) -> Image.Image:
-    """The image in a file, not decoded yet: whoever reads it looks at its size first, and converts its mode.
-
-    Raises:
-        OSError: if it is no regular file, or not of a type that Pillow knows.
-    """
-    try:
-        return Image.open(_content(path))
-    except UnidentifiedImageError:
-        # Pillow's own message would name the memory that the file was read to
-        what = "a TIFF" if path.suffix.lower() in (".tif", ".tiff") else "an image"
-        raise OSError(f"not {what} of a type that Pillow knows") from None
-
-
 def read_array(path: Path, axis: Axis | None) -> Tensor:
     """The image in a ``.npy`` file as uint8 ``[C, H, W]``, by the rules of :func:`sslkit.parts.channels_first`.
 
@@ -79,18 +63,10 @@ def read_array(path: Path, axis: Axis | None) -> Tensor:
     """
     try:
         # not np.load: that would open archives and pickles too
-        values = np.lib.format.read_array(_content(path), allow_pickle=False)
+        values = np.lib.format.read_array(file_content(path), allow_pickle=False)
     except (ValueError, TypeError, SyntaxError, TokenError) as error:
         raise OSError(f"not a NumPy array of numbers: {error}") from error
     return torch.from_numpy(channels_first(values, axis))
-
-
-def _content(path: Path) -> io.BytesIO:
-    # opening a pipe would wait for a writer
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError("not a regular file")
-    # in memory: a file that is open until its image is decoded could stay open for long
-    return io.BytesIO(path.read_bytes())
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from sslkit.errors import UserError
-from sslkit.parts import Axis, Dataset, Images, Split
-from sslkit_vision.image_files import find_files, open_image, read_array, readable_extensions
+from sslkit.parts import Axis, Dataset, Images, Split, open_image
+from sslkit_vision.image_files import find_files, read_array, readable_extensions
 
 #: The extension of NumPy arrays.
 _ARRAY = ".npy"

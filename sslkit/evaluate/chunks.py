@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +44,7 @@ class PreprocessedImages(TorchDataset[tuple[int, Tensor | BadImage]]):
 
     images: Images
     preprocess: Preprocess
-    transform: Callable[[Any, int], Picture] | None = None
+    transform: Callable[[Picture, int], Picture] | None = None
     whole: bool = False
 
     def __getitem__(self, index: int) -> tuple[int, Tensor | BadImage]:

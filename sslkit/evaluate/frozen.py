@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
 from sslkit.data.preprocess import normalize
@@ -16,7 +15,8 @@ from sslkit.errors import RunError
 from sslkit.evaluate.borrow import borrowed
 from sslkit.evaluate.chunks import PreprocessedImages, Share, StackChunk, load_chunks
 from sslkit.evaluate.gather import gather_rows
-from sslkit.parts.backbone import Backbone, Tokens
+from sslkit.parts.backbone import Backbone, Tokens, whole_patches
+from sslkit.parts.bands import Picture
 from sslkit.parts.collectives import gather_items, rank, world_size
 from sslkit.parts.dataset import Images
 from sslkit.parts.evaluator import Features, Frozen
@@ -75,7 +75,7 @@ class FrozenBackbone(Frozen):
         self,
         images: Images,
         *,
-        transform: Callable[[Image, int], Image] | None = None,
+        transform: Callable[[Picture, int], Picture] | None = None,
         extract: Callable[[Tensor], Tensor] | None = None,
         whole: bool = False,
     ) -> Features:
@@ -113,7 +113,7 @@ class FrozenBackbone(Frozen):
             raise UnreadableImage(chunk.bad[0])
         return normalize(chunk.pixels.to(self.device), wanted)
 
-    def image(self, images: Images, index: int, transform: Callable[[Image, int], Image] | None = None) -> Tensor:
+    def image(self, images: Images, index: int, transform: Callable[[Picture, int], Picture] | None = None) -> Tensor:
         """See :meth:`sslkit.parts.Frozen.image`.
 
         Raises:
@@ -123,16 +123,7 @@ class FrozenBackbone(Frozen):
         if isinstance(found, BadImage):
             self._list([found])
             raise UnreadableImage(found)
-        return normalize(self._fitting(found[None].to(self.device)), self.preprocess)
-
-    def _fitting(self, pixels: Tensor) -> Tensor:
-        """Without what the stride leaves over at the right and at the bottom, as a patch convolution would."""
-        stride = self.backbone.stride
-        height, width = (side // stride * stride for side in pixels.shape[-2:])
-        if not height * width:
-            shape = " x ".join(map(str, pixels.shape[-2:]))
-            raise RunError(f"an image of {shape} pixels is smaller than the backbone's patch of {stride}")
-        return pixels[..., :height, :width]
+        return normalize(whole_patches(found[None].to(self.device), self.backbone.stride), self.preprocess)
 
     def _compute(self, wanted: PreprocessedImages, extract: Callable[[Tensor], Tensor]) -> Features:
         images = wanted.images
@@ -169,7 +160,7 @@ class FrozenBackbone(Frozen):
             bad.extend(chunk.bad)
             if not chunk.indices:
                 continue
-            new = self._extract(self._fitting(chunk.pixels) if wanted.whole else chunk.pixels, extract)
+            new = self._extract(chunk.pixels, extract)
             if not indices:
                 # one block for all of them: a list that is joined at the end would need the memory twice
                 rows = torch.empty(sum(map(len, batches)), new.shape[1], device=self.device)
@@ -184,7 +175,7 @@ class FrozenBackbone(Frozen):
             return extract(images).float()
 
     def _pooled(self, images: Tensor) -> Tensor:
-        tokens: Tokens = self.backbone(images)
+        tokens: Tokens = self.backbone(whole_patches(images, self.backbone.stride))
         return tokens.cls
 
     def _labels(self, images: Images, indices: list[int]) -> Tensor | None:

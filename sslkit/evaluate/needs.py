@@ -14,6 +14,21 @@ from sslkit.recipe.model import EvaluateSpec
 
 def missing(evaluator: Evaluator, backbone: Backbone, data: Dataset) -> str | None:
     """What an evaluator needs and does not get, as one sentence; None if all is there."""
+    if evaluator.needs & {"labels", "test"}:
+        lacking_data = _missing_data(evaluator, data)
+        if lacking_data is not None:
+            return lacking_data
+    lacking = sorted(evaluator.needs - {"labels", "test"} - backbone.capabilities)
+    if lacking:
+        given = ", ".join(sorted(backbone.capabilities)) or "none"
+        return (
+            f"it needs the capability {' and '.join(lacking)} and the backbone {type(backbone).__name__} "
+            f"does not have it (it has: {given}): choose a backbone that has, such as a ViT"
+        )
+    return None
+
+
+def _missing_data(evaluator: Evaluator, data: Dataset) -> str | None:
     train, test = data.split("train"), data.split("test")
     judged = [train] + ([test] if test and "test" in evaluator.needs else [])
     if "labels" in evaluator.needs and not all(images and _labelled(images) for images in judged):
@@ -25,13 +40,6 @@ def missing(evaluator: Evaluator, backbone: Backbone, data: Dataset) -> str | No
         return (
             "it needs test images and the data has no test split: use a folder with train/ and val/, "
             "set image_folder's test_fraction, or name data that has one as eval_data"
-        )
-    lacking = sorted(evaluator.needs - {"labels", "test"} - backbone.capabilities)
-    if lacking:
-        given = ", ".join(sorted(backbone.capabilities)) or "none"
-        return (
-            f"it needs the capability {' and '.join(lacking)} and the backbone {type(backbone).__name__} "
-            f"does not have it (it has: {given}): choose a backbone that has, such as a ViT"
         )
     return None
 

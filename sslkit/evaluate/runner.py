@@ -47,12 +47,16 @@ class EvaluationResult:
 
 
 class _SplitsOnce(Dataset):
-    """The same data, whose splits are made once: features that are known are recognised by their split."""
+    """The same data, whose splits are made once, when they are asked for: known features are recognised by their
+    split, and evaluators that bring their own data need no other."""
 
     def __init__(self, data: Dataset) -> None:
-        self._splits: dict[Split, Images | None] = {"train": data.split("train"), "test": data.split("test")}
+        self._data = data
+        self._splits: dict[Split, Images | None] = {}
 
     def split(self, which: Split) -> Images | None:
+        if which not in self._splits:
+            self._splits[which] = self._data.split(which)
         return self._splits[which]
 
 

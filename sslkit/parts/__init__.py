@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sslkit.parts.augmenter import Augmenter, Draws
-    from sslkit.parts.backbone import Backbone, Tokens
+    from sslkit.parts.backbone import Backbone, Tokens, whole_patches
     from sslkit.parts.bands import Axis, Bands, Picture, channels_first
     from sslkit.parts.clip import Clip
     from sslkit.parts.collectives import (
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sslkit.parts.dataset import Dataset, Images, Split
     from sslkit.parts.evaluator import Evaluator, Features, Frozen, Metrics
     from sslkit.parts.head import Head
+    from sslkit.parts.image_file import ImageFiles, file_content, open_image
     from sslkit.parts.loss import Loss, LossTerms
     from sslkit.parts.optimizer import OptimizerPart
     from sslkit.parts.outputs import Outputs
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "augmenter": ["Augmenter", "Draws"],
-    "backbone": ["Backbone", "Tokens"],
+    "backbone": ["Backbone", "Tokens", "whole_patches"],
     "bands": ["Axis", "Bands", "Picture", "channels_first"],
     "clip": ["Clip"],
     "collectives": [
@@ -51,6 +52,7 @@ _HOMES = {
     "dataset": ["Dataset", "Images", "Split"],
     "evaluator": ["Evaluator", "Features", "Frozen", "Metrics"],
     "head": ["Head"],
+    "image_file": ["ImageFiles", "file_content", "open_image"],
     "loss": ["Loss", "LossTerms"],
     "optimizer": ["OptimizerPart"],
     "outputs": ["Outputs"],
@@ -67,11 +69,11 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "Draws", "Evaluator", "Features", "Frozen", "Head",
-    "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart", "Outputs", "Picture", "Position",
-    "Preprocess", "Row", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher",
-    "WeightsMisfit", "channels_first", "gather_items", "gather_with_gradient", "generator", "logsumexp_over_ranks",
-    "mean_over_ranks", "named", "net_weights", "paired_parameters", "rank", "read_weights", "seed_of",
-    "sum_with_gradient", "world_size",
+    "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart", "Outputs", "Picture",
+    "Position", "Preprocess", "Row", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec", "Views",
+    "Watcher", "WeightsMisfit", "channels_first", "file_content", "gather_items", "gather_with_gradient", "generator",
+    "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank",
+    "read_weights", "seed_of", "sum_with_gradient", "whole_patches", "world_size",
 ]  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from sslkit.errors import RunError
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -77,3 +79,20 @@ class Backbone(nn.Module, ABC):
     def recognised(cls, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
         """The flags that make a backbone which weights of these published names and shapes fit; None if none does."""
         return None
+
+
+def whole_patches(images: Tensor, stride: int) -> Tensor:
+    """Images without what the stride leaves over at the right and at the bottom, as a patch convolution would.
+
+    Args:
+        images: ``[..., H, W]``.
+        stride: side of a patch in pixels.
+
+    Raises:
+        RunError: if they are smaller than a patch.
+    """
+    height, width = (side // stride * stride for side in images.shape[-2:])
+    if not height * width:
+        shape = " x ".join(map(str, images.shape[-2:]))
+        raise RunError(f"an image of {shape} pixels is smaller than the backbone's patch of {stride}")
+    return images[..., :height, :width]

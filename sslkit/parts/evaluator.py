@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
 from sslkit.parts.backbone import Backbone
+from sslkit.parts.bands import Picture
 from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.preprocess import Preprocess
 
@@ -66,7 +66,7 @@ class Frozen(ABC):
         self,
         images: Images,
         *,
-        transform: Callable[[Image, int], Image] | None = None,
+        transform: Callable[[Picture, int], Picture] | None = None,
         extract: Callable[[Tensor], Tensor] | None = None,
         whole: bool = False,
     ) -> Features:
@@ -80,7 +80,8 @@ class Frozen(ABC):
             extract: what to compute of a normalised batch ``[B, C, H, W] -> [B, D]``; by default the
                 backbone's pooled feature.
             whole: images go in one at a time and in their own size, as ``transform`` leaves them: neither resized nor
-                cropped, but for what the backbone's ``stride`` leaves over at the right and at the bottom.
+                cropped (see :func:`sslkit.parts.whole_patches` for sides that the backbone's ``stride`` does not
+                divide; without ``extract`` it is done).
         """
 
     @abstractmethod
@@ -97,7 +98,7 @@ class Frozen(ABC):
         """
 
     @abstractmethod
-    def image(self, images: Images, index: int, transform: Callable[[Image, int], Image] | None = None) -> Tensor:
+    def image(self, images: Images, index: int, transform: Callable[[Picture, int], Picture] | None = None) -> Tensor:
         """One image in its own size, normalised: ``[1, C, H, W]`` on the device.
 
         Args:

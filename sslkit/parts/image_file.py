@@ -1,0 +1,63 @@
+"""Images in files: opened safely, and as a list of paths."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+import PIL.Image
+from PIL import UnidentifiedImageError
+from PIL.Image import Image
+
+from sslkit.parts.dataset import Images
+
+
+def open_image(path: Path) -> Image:
+    """The image in a file, not decoded yet: whoever reads it looks at its size first, and converts its mode.
+
+    Raises:
+        OSError: if it is no regular file, or not of a type that Pillow knows.
+    """
+    try:
+        return PIL.Image.open(file_content(path))
+    except UnidentifiedImageError:
+        # Pillow's own message would name the memory that the file was read to
+        what = "a TIFF" if path.suffix.lower() in (".tif", ".tiff") else "an image"
+        raise OSError(f"not {what} of a type that Pillow knows") from None
+
+
+def file_content(path: Path) -> io.BytesIO:
+    """A regular file's bytes, in memory: a file that is open until its image is decoded could stay open for long.
+
+    Raises:
+        OSError: if it is no regular file.
+    """
+    # opening a pipe would wait for a writer
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("not a regular file")
+    return io.BytesIO(path.read_bytes())
+
+
+class ImageFiles(Images):
+    """Image files without labels, such as those of an evaluator's own data set.
+
+    Args:
+        paths: where they lie; an image is called by its path.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = tuple(paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int) -> Image:
+        """See :class:`sslkit.parts.Images`."""
+        return open_image(self.paths[index])
+
+    def name(self, index: int) -> str:
+        """The path."""
+        return str(self.paths[index])
