@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -118,4 +119,41 @@ def freeze(
 def write_png(path: Path, pixels: np.ndarray) -> Path:
     """An image file of these pixels."""
     Image.fromarray(pixels).save(path)
+    return path
+
+
+class ColourPatches(Backbone):
+    """Sees nothing but mean colours: patch tokens of 4 x 4 pixels, their mean as [CLS]; two heads, one of which
+    attends to bright patches, the other to dark ones."""
+
+    capabilities: ClassVar[frozenset[str]] = frozenset({"patches", "attention"})
+    stride = 4
+    embed_dim = 3
+
+    def forward(self, images: Tensor, patches: bool = False) -> Tokens:
+        tokens = torch.nn.functional.avg_pool2d(images, 4).flatten(2).transpose(1, 2)
+        return Tokens(tokens.mean(dim=1), tokens if patches else None)
+
+    def attention(self, images: Tensor) -> Tensor:
+        bright = self(images, patches=True).patches.mean(dim=2)
+        scores = torch.stack([bright * 3, -bright * 3], dim=1)
+        row = torch.cat([torch.zeros(*scores.shape[:2], 1), scores], dim=2).softmax(dim=2)
+        return row[:, :, None].expand(-1, -1, row.shape[2], -1)
+
+
+#: Colours as they are: 0 to 1.
+PLAIN = Preprocess(size=8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+class NoImages(Dataset):
+    """For evaluators that bring their own: asking for a split fails."""
+
+    def split(self, which: Split) -> Images | None:
+        raise AssertionError(f"nobody should ask for {which}")
+
+
+def write_plain(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (12, 8)) -> Path:
+    """An image file of one colour, and its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path, quality=100)
     return path

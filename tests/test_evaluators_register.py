@@ -14,7 +14,8 @@ def test_every_name_loads_an_evaluator() -> None:
     registry = Registry()
     sslkit_evaluators.sslkit_register(Registrar(registry, "sslkit_evaluators", "sslkit"))
     assert registry.names("evaluator") == [
-        "attention", "finetune", "knn", "linear", "linear_cached", "lowshot", "spectrum",
+        "attention", "copy_detection", "finetune", "knn", "linear", "linear_cached", "lowshot", "retrieval",
+        "segmentation", "spectrum", "video_segmentation",
     ]  # fmt: skip
     for part in registry.parts:
         assert issubclass(part.load(), Evaluator)

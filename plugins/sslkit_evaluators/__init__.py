@@ -20,3 +20,7 @@ def sslkit_register(registry: Registrar) -> None:
     registry.evaluator("attention", "sslkit_evaluators.attention:Attention")
     registry.evaluator("lowshot", "sslkit_evaluators.lowshot:LowShot")
     registry.evaluator("finetune", "sslkit_evaluators.finetune:FineTune")
+    registry.evaluator("retrieval", "sslkit_evaluators.retrieval:Retrieval")
+    registry.evaluator("copy_detection", "sslkit_evaluators.copy_detection:CopyDetection")
+    registry.evaluator("video_segmentation", "sslkit_evaluators.video_segmentation:VideoSegmentation")
+    registry.evaluator("segmentation", "sslkit_evaluators.segmentation:Segmentation")
