@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
-from PIL.Image import Image, Resampling
+from PIL.Image import Resampling
 
-from sslkit.parts import Bands, generator
+from sslkit.parts import Picture, generator
 from sslkit_evaluators.random_crop import random_box
-
-_Kind = TypeVar("_Kind", Image, Bands)
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class QueryTransform:
     seed: int
     repeat: int
 
-    def __call__(self, image: _Kind, index: int) -> _Kind:
+    def __call__(self, image: Picture, index: int) -> Picture:
         draw = generator("query", self.seed, self.repeat, index)
         box = random_box(image.width, image.height, self.scale, draw) if self.scale else None
         angle = draw.uniform(-self.degrees, self.degrees)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
-from PIL.Image import Image, Resampling, Transpose
+from PIL.Image import Resampling, Transpose
 
-from sslkit.parts import Bands, generator
+from sslkit.parts import Picture, generator
 from sslkit_evaluators.random_crop import random_box
-
-_Kind = TypeVar("_Kind", Image, Bands)
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class TrainCrop:
     seed: int
     epoch: int
 
-    def __call__(self, image: _Kind, index: int) -> _Kind:
+    def __call__(self, image: Picture, index: int) -> Picture:
         draw = generator("linear_crop", self.seed, self.epoch, index)
         box = random_box(image.width, image.height, self.scale, draw)
         # bilinear, torchvision's default, which the reference's eval_linear.py leaves
@@ -41,7 +38,7 @@ class TrainCrop:
         return framed(crop, self.short)
 
 
-def framed(view: _Kind, short: int) -> _Kind:
+def framed(view: Picture, short: int) -> Picture:
     """A square image in the middle of a black canvas: what a resize to ``short`` and a centre crop give back.
 
     Args:

@@ -23,6 +23,9 @@ from sslkit.report.console import say, show
 from sslkit.report.evaluation import loading
 from sslkit.report.judged import Judged
 
+#: Files of one folder that are listed one by one.
+_LISTED = 10
+
 
 def evaluate_backbone(found: Judged, evaluator: str | None, folder: Path) -> EvaluationResult:
     """Judge a trained backbone by the evaluators that it comes with.
@@ -97,8 +100,12 @@ def _tell(folder: Path, result: EvaluationResult) -> None:
         table.add_row(name, f"{value:.4g}")
     if result.values:
         show(table)
+    folders: dict[Path, list[Path]] = {}
     for artifact in result.artifacts:
-        say(f"written: {artifact}")
+        folders.setdefault(artifact.parent, []).append(artifact)
+    for written_to, files in folders.items():
+        for shown in files if len(files) <= _LISTED else [f"{len(files)} files in {written_to}"]:
+            say(f"written: {shown}")
     for image in result.bad:
         say(f"left out, unreadable: {image.name} ({image.reason})")
 
