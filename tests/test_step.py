@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import sslkit
 from sslkit.data.batch import Batch
@@ -195,6 +198,42 @@ def test_the_step_reads_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None
         )
     training_step(run, batch(), Position(1, 10, 5))
     assert reads == ["tolist"]
+
+
+class Launched(TorchDispatchMode):
+    """Counts what is launched, but for views."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is not torch.ops.aten.detach.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lars"])
+@pytest.mark.parametrize("rule", ["ema", "polyak", "student_copy"])
+def test_no_kernels_are_launched_parameter_by_parameter(optimizer: str, rule: str) -> None:
+    counts = []
+    for depth in (1, 4):
+        run = built(
+            backbone__depth=depth, optimizer={"name": optimizer}, clip={"name": "per_tensor"}, teacher={"name": rule}
+        )
+        training_step(run, batch(), Position(0, 10, 5))
+        at = Position(1, 10, 5)
+        views = run.views(batch())
+        terms = run.terms(run.outputs(views, at), run.targets(views, at), views, at)
+        run.total(terms).backward()
+        with Launched() as launched:
+            norms = run.clip_gradients()
+            assert run.guard.passes(torch.zeros(()), torch.cat([norms, run.gradient_norms()]), at)
+            run.optimizer.step()
+            run.move_teacher(at)
+            run.commit([terms], at)
+        counts.append(launched.count)
+    # four times the blocks, and not one launch more
+    assert counts[0] == counts[1]
 
 
 def test_a_head_that_no_loss_reads_is_refused() -> None:

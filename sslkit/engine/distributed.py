@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -57,7 +59,10 @@ def wrap(net: nn.Module, device: torch.device) -> nn.Module:
     if world_size() == 1:
         return net
     ids = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(net, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+    # torch renamed it, and warns of the old name
+    renamed = "forward_sync_buffers" in signature(DistributedDataParallel).parameters
+    no_broadcast: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+    return DistributedDataParallel(net, device_ids=ids, gradient_as_bucket_view=True, **no_broadcast)
 
 
 @contextmanager

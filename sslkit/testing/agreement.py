@@ -44,6 +44,8 @@ def agreement(quantity: str, found: Tensor | np.ndarray, wanted: np.ndarray, tol
     right = np.asarray(wanted, dtype=np.float64)
     if ours.shape != right.shape:
         return Agreement(f"{quantity}: shape {ours.shape} instead of {right.shape}", math.inf, tolerance)
-    largest = float(np.abs(right).max()) if right.size else 0.0
-    difference = float(np.abs(ours - right).max()) if right.size else 0.0
+    # where both are not a number, they agree
+    known = ~(np.isnan(ours) & np.isnan(right))
+    largest = float(np.abs(right[known]).max(initial=0.0))
+    difference = float(np.abs(ours[known] - right[known]).max(initial=0.0))
     return Agreement(quantity, difference / largest if largest else difference, tolerance)
