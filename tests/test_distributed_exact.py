@@ -26,31 +26,37 @@ from sslkit.engine.build import Length, build_run
 from sslkit.engine.step import training_step
 from sslkit.parts import Position, mean_over_ranks, rank, world_size
 from sslkit.recipe.load import load_recipe
+
+
+def main():
+    in_float32 = engine_run.normalize
+    engine_run.normalize = lambda pixels, preprocess: in_float32(pixels, preprocess).double()
+    recipe = load_recipe(yaml.safe_load(open(sys.argv[1])))
+    run = build_run(recipe, Length(4, 8), 10, torch.device("cpu"))
+    draw = torch.Generator().manual_seed(0)
+    logged = []
+    share = recipe.train.batch_size // world_size()
+    mine = slice(rank() * share, (rank() + 1) * share)
+    for step in range(8):
+        pixels = {}
+        for size in dict.fromkeys(view.size for view in run.augmenter.views):
+            count = sum(view.size == size for view in run.augmenter.views)
+            shape = (count, recipe.train.batch_size, 3, size, size)
+            pixels[size] = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8)[:, mine]
+        report = training_step(run, Batch(pixels, torch.arange(share), None), Position(step, 8, 4))
+        logged.append({name: float(mean_over_ranks(value)) for name, value in report.tensors.items()})
+    if rank() == 0:
+        parts = run.modules().items()
+        state = {f"{part}/{name}": value for part, module in parts for name, value in module.state_dict().items()}
+        assert all(value.dtype != torch.float32 for value in state.values()), "not in float64"
+        torch.save({"state": state, "logged": logged}, sys.argv[2])
+
+
 if "RANK" in os.environ:
     dist.init_process_group("gloo")
-in_float32 = engine_run.normalize
-engine_run.normalize = lambda pixels, preprocess: in_float32(pixels, preprocess).double()
-recipe = load_recipe(yaml.safe_load(open(sys.argv[1])))
-run = build_run(recipe, Length(4, 8), 10, torch.device("cpu"))
-draw = torch.Generator().manual_seed(0)
-logged = []
-share = recipe.train.batch_size // world_size()
-mine = slice(rank() * share, (rank() + 1) * share)
-for step in range(8):
-    pixels = {}
-    for size in dict.fromkeys(view.size for view in run.augmenter.views):
-        count = sum(view.size == size for view in run.augmenter.views)
-        shape = (count, recipe.train.batch_size, 3, size, size)
-        pixels[size] = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8)[:, mine]
-    report = training_step(run, Batch(pixels, torch.arange(share), None), Position(step, 8, 4))
-    logged.append({name: float(mean_over_ranks(value)) for name, value in report.tensors.items()})
-if rank() == 0:
-    parts = run.modules().items()
-    state = {f"{part}/{name}": value for part, module in parts for name, value in module.state_dict().items()}
-    assert all(value.dtype != torch.float32 for value in state.values()), "not in float64"
-    torch.save({"state": state, "logged": logged}, sys.argv[2])
+main()
 if dist.is_initialized():
-    dist.barrier()
+    # nothing of the run is alive any more: DDP must not outlive its process group
     dist.destroy_process_group()
 """
 

@@ -131,7 +131,7 @@ def test_a_pickle_that_names_code_is_refused_and_runs_nothing(tmp_path: Path) ->
 
 def test_pickles_of_old_pythons_and_numpys_are_read(tmp_path: Path) -> None:
     file = tmp_path / "gnd.pkl"
-    arrays = {"a": np.arange(3), "b": [np.int64(7), "name", 0.5]}
+    arrays = {"a": np.arange(3), "b": [np.int64(7), "name", 0.5], "none": np.array([], dtype=np.int64)}
     for protocol in range(6):
         content = pickle.dumps(arrays, protocol=protocol)
         # up to protocol 3, names are text up to the end of a line: numpy 1 wrote them so
@@ -140,6 +140,7 @@ def test_pickles_of_old_pythons_and_numpys_are_read(tmp_path: Path) -> None:
             found = read_plain_pickle(file)
             assert found["a"].tolist() == [0, 1, 2]
             assert found["b"] == [7, "name", 0.5]
+            assert found["none"].shape == (0,)
 
 
 @pytest.mark.parametrize(

@@ -27,15 +27,17 @@ def attention_picture(pixels: Tensor, maps: Tensor, masks: Tensor) -> Image:
         top.append((colours(heat / heat.max())[:, :, :3] * 255).astype(np.uint8))
         inside = np.array(PIL.Image.fromarray(mask).resize(image.shape[1::-1], Resampling.NEAREST))
         bottom.append(np.where(inside[:, :, None], image, 255 - (255 - image) // 5))
-    return _tiled([top, bottom], tile=max(_TILE, *image.shape[:2]))
+    height, width = image.shape[:2]
+    larger = max(1.0, _TILE / max(height, width))
+    return _tiled([top, bottom], (round(width * larger), round(height * larger)))
 
 
-def _tiled(rows: list[list[np.ndarray]], tile: int) -> Image:
-    step = tile + _GAP
-    sheet = PIL.Image.new("RGB", (len(rows[0]) * step + _GAP, len(rows) * step + _GAP), "white")
+def _tiled(rows: list[list[np.ndarray]], tile: tuple[int, int]) -> Image:
+    right, down = (side + _GAP for side in tile)
+    sheet = PIL.Image.new("RGB", (len(rows[0]) * right + _GAP, len(rows) * down + _GAP), "white")
     for y, row in enumerate(rows):
         for x, part in enumerate(row):
             # nearest: a patch or a pixel is shown as the square that it is
-            enlarged = PIL.Image.fromarray(part).resize((tile, tile), Resampling.NEAREST)
-            sheet.paste(enlarged, (_GAP + x * step, _GAP + y * step))
+            enlarged = PIL.Image.fromarray(part).resize(tile, Resampling.NEAREST)
+            sheet.paste(enlarged, (_GAP + x * right, _GAP + y * down))
     return sheet
