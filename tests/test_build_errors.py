@@ -80,6 +80,14 @@ def test_a_run_that_is_shorter_than_its_warm_up_is_warned_of(recipe: Path, caplo
     assert "the learning rate only rises until the run ends" in caplog.text
 
 
+def test_more_outputs_than_images_are_warned_of(recipe: Path, caplog: pytest.LogCaptureFixture) -> None:
+    quick = {"train.max_steps": 1, "evaluate.knn": None}
+    sslkit.fit("tiny.yaml", {**quick, "head.out_dim": 1437}, out="as_many")
+    assert "outputs, more than" not in caplog.text
+    sslkit.fit("tiny.yaml", {**quick, "head.out_dim": 1438}, out="more")
+    assert "the head has 1438 outputs, more than the 1437 training images" in caplog.text
+
+
 def test_a_reader_that_goes_away_does_not_stop_the_training(tmp_path: Path) -> None:
     file = write(tmp_path, tiny(watch={"progress": {}}))
     words = " ".join(f"'{word}'" for word in command(file, "--out", "run"))

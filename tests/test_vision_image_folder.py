@@ -221,3 +221,15 @@ def test_imagenet_says_what_is_expected_where(tmp_path):
     data = ImageNet(str(tmp_path))
     assert (len(data.split("train")), len(data.split("test"))) == (6, 2)
     assert data.split("test").label(1) == 1
+
+
+def test_a_class_without_images_is_refused_or_told(tmp_path, caplog):
+    labelled(tmp_path / "train")
+    labelled(tmp_path / "val")
+    (tmp_path / "train/emu").mkdir()
+    (tmp_path / "train/.cache").mkdir()
+    with pytest.raises(UserError, match=r"train/emu holds no images, and the folders beside it are classes"):
+        ImageFolder(str(tmp_path))
+    assert ImageFolder(str(tmp_path / "train")).split("train").classes == ("cat", "dog")
+    assert "emu holds no images and is no class" in caplog.text
+    assert ".cache" not in caplog.text

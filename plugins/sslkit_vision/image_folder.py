@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 from collections import Counter
@@ -16,6 +17,8 @@ from torch import Tensor
 from sslkit.errors import UserError
 from sslkit.parts import Axis, Dataset, Images, Split, open_image
 from sslkit_vision.image_files import find_files, read_array, readable_extensions
+
+log = logging.getLogger("sslkit")
 
 #: The extension of NumPy arrays.
 _ARRAY = ".npy"
@@ -140,10 +143,15 @@ def train_and_test(train: Path, test: Path, kinds: frozenset[str], axis: Axis | 
     """Both splits from folders of their own; the classes are those of ``train``.
 
     Raises:
-        UserError: if one has no images, or the test folder has a class of its own.
+        UserError: if one has no images, a class of ``train`` has none, or the test folder has a class of its own.
     """
     names, test_names = _images(train, kinds), _images(test, kinds)
     classes = _classes(names)
+    for empty in _empty_folders(train, classes):
+        raise UserError(
+            f"{train / empty} holds no images, and the folders beside it are classes: "
+            "put its images there, or delete it"
+        )
     test_folders = {_first_folder(name) for name in test_names}
     test_classes = None if classes is None or "" in test_folders else classes
     unknown = sorted(test_folders - set(test_classes or test_folders))
@@ -160,6 +168,8 @@ def _one_folder(
 ) -> dict[str, FolderImages]:
     names = _images(folder, kinds)
     classes = _classes(names)
+    for empty in _empty_folders(folder, classes):
+        log.warning("%s holds no images and is no class, although the folders beside it are", folder / empty)
     if not test_fraction:
         return {"train": FolderImages(folder, names, classes, axis)}
     kept_out = [_share(name) < test_fraction for name in names]
@@ -172,6 +182,15 @@ def _one_folder(
         which: FolderImages(folder, [n for n, out in zip(names, kept_out, strict=True) if out is test], classes, axis)
         for which, test in (("train", False), ("test", True))
     }
+
+
+def _empty_folders(folder: Path, classes: tuple[str, ...] | None) -> list[str]:
+    """Folders beside those of the classes, in which no image lies."""
+    if classes is None:
+        return []
+    with os.scandir(folder) as entries:
+        found = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    return sorted(set(found) - set(classes))
 
 
 def _images(folder: Path, kinds: frozenset[str]) -> list[str]:

@@ -20,6 +20,7 @@ from sslkit.engine.environment import environment
 from sslkit.engine.files import write_json
 from sslkit.engine.hooks import Watching
 from sslkit.engine.loop import Loop
+from sslkit.engine.run import Run
 from sslkit.engine.run_folder import RunFolder
 from sslkit.engine.saving import Saving
 from sslkit.engine.summary import summarise
@@ -137,6 +138,19 @@ def _tell_data(images: Images, judged: Dataset, recipe: Recipe) -> None:
     say(f"{recipe.data.name}: {len(images)} images to train on, {len(test) if test else 0} to test with{classes}")
 
 
+def _tell_doubts(run: Run, images: int) -> None:
+    """What can be trained but is hardly meant."""
+    if run.rates.only_rises():
+        log.warning("the learning rate only rises until the run ends: its warm-up is as long as the run, or longer")
+    outputs = run.student.head.out_dim if run.student.head else 0
+    if outputs > images:
+        log.warning(
+            "head.out_dim: the head has %d outputs, more than the %d training images: a smaller one costs less and "
+            "mostly learns as well",
+            outputs, images,
+        )  # fmt: skip
+
+
 def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[Loop, Watching]:
     """Build every part, and look over what can be known before training."""
     data = dataset(recipe.data)
@@ -151,8 +165,8 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[L
     with first_decides():
         watching = Watching(watchers(recipe) if is_first() else {})
     bad = BadImages(folder.path / "bad_images.csv")
-    if is_first() and run.rates.only_rises():
-        log.warning("the learning rate only rises until the run ends: its warm-up is as long as the run, or longer")
+    if is_first():
+        _tell_doubts(run, len(images))
     judges = {key: judge for key, judge in judges.items() if key not in skipped}
     for key, reason in skipped.items():
         say(f"evaluate.{key} is skipped: {reason}")
