@@ -65,6 +65,15 @@ def test_other_configurations_agree_with_a_plain_float64_reference(name: str, tm
     assert not [row for row in rows if not row.ok]
 
 
+def test_what_is_fair_behind_batchnorm_still_tells_mistakes(tmp_path: Path) -> None:
+    golden = golden_training({"bn": True, "epochs": 2, "warmup": 0}, seed=4)
+    golden["grad0/head.mlp.0.weight"] = golden["grad0/head.mlp.0.weight"] * (1 + 1e-3)
+    golden["losses"] = golden["losses"] + 1e-4
+    np.savez(tmp_path / "wrong.npz", **golden)
+    rows = compare(tmp_path / "wrong.npz")
+    assert {row.quantity for row in rows if not row.ok} == {"gradients of step 0, before clipping", "loss, every step"}
+
+
 def test_the_plain_reference_agrees_with_the_shared_file() -> None:
     with np.load(DATA / "dino_a.npz") as file:
         golden = dict(file)

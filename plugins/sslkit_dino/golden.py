@@ -17,7 +17,7 @@ from rich.console import Console
 
 from sslkit.errors import UserError
 from sslkit.testing import Agreement
-from sslkit_dino.golden_training import training_rows
+from sslkit_dino.golden_rows import training_rows
 from sslkit_evaluators.golden import evaluator_rows
 from sslkit_vision.golden import vision_rows
 

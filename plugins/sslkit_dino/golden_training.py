@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -11,50 +10,46 @@ import torch
 from torch import Tensor, nn
 
 from sslkit.parts import Backbone, Position
-from sslkit.testing import Agreement, agreement, replay
-from sslkit_dino.golden_weights import gradient_row, ours, silent, weight_row
+from sslkit.testing import replay
+from sslkit_dino.golden_names import Golden, ours, silent
 
-Golden = Mapping[str, np.ndarray]
+Views = list[dict[str, Tensor]]
 
 
-def training_rows(golden: Golden) -> list[Agreement]:
-    """Schedules, first outputs and gradients, every loss and center, final weights, and the trained net's features."""
-    if "losses" not in golden:
-        return []
-    rows = _first_gradients(golden)
-    found: dict[str, list[Any]] = {key: [] for key in ("loss", "center", "norms", "lr", "weight_decay", "momentum")}
-    total, iters = len(golden["losses"]), int(golden["config/iters"])
+def replayed(golden: Golden, views: Views) -> dict[str, np.ndarray]:
+    """What sslkit computes from a golden file's configuration and weights, under the file's own names.
+
+    Args:
+        golden: the file.
+        views: for each step the normalised images of each view.
+    """
+    start, iters, total = _start(golden), int(golden["config/iters"]), len(golden["losses"])
+    found: dict[str, list[Any]] = {key: [] for key in ("losses", "centers", "clip_norms", "lr", "wd", "momentum")}
     temperatures: dict[int, float] = {}
+    out = _first_gradients(golden, start, views[:1])
     run = None
-    start = _start(golden)
-    for step, (run, report) in enumerate(replay(golden_recipe(golden), start, _views(golden), iters)):
+    for step, (run, report) in enumerate(replay(golden_recipe(golden), start, views, iters)):
         at = Position(step, total, iters)
-        found["loss"].append(float(report.tensors["loss"]))
-        found["center"].append(run.losses["dino"].get_buffer("center").reshape(-1).clone())
-        found["norms"].append(report.norms.double())
-        for rate in ("lr", "weight_decay"):
-            found[rate].append(report.numbers[rate])
+        found["losses"].append(float(report.tensors["loss"]))
+        found["centers"].append(run.losses["dino"].get_buffer("center").reshape(-1).numpy().copy())
+        trained = [name for name, p in run.student.named_parameters() if p.requires_grad]
+        norms = dict(zip(trained, report.norms.tolist(), strict=True))
+        found["clip_norms"].append([norms.get(ours(name), np.nan) for name in _names(golden, "grad0/")])
+        found["lr"].append(report.numbers["lr"])
+        found["wd"].append(report.numbers["weight_decay"])
         found["momentum"].append(cast(Any, run.rule).momentum(at))
         temperatures[at.epoch] = cast(Any, run.losses["dino"]).temperature(at.epoch)
         if step == 0:
-            rows = [*_first_outputs(golden, report.student, report.teacher), *rows]
-            columns = [name for name, p in run.student.named_parameters() if p.requires_grad]
+            for net, outputs in (("student", report.student), ("teacher", report.teacher)):
+                out[f"{net}_out0"] = torch.cat(list(cast(Any, outputs).projections.values())).numpy().copy()
     assert run is not None, "a golden training has steps"
-    rows += [
-        agreement("learning rate, every step", np.array(found["lr"]), golden["lr"], 1e-12),
-        agreement("weight decay, every step", np.array(found["weight_decay"]), golden["wd"], 1e-12),
-        agreement("teacher momentum, every step", np.array(found["momentum"]), golden["momentum"], 1e-12),
-        agreement(
-            "teacher temperature, every epoch", np.array([*temperatures.values()]), golden["teacher_temp"], 1e-12
-        ),
-        agreement("loss, every step", np.array(found["loss"]), golden["losses"]),
-        agreement("center, every step", torch.stack(found["center"]), golden["centers"]),
-        _clip_norms(golden, torch.stack(found["norms"]).numpy(), columns),
-    ]
+    out |= {key: np.array(values) for key, values in found.items()}
+    out["teacher_temp"] = np.array([*temperatures.values()])
     for group, net in (("final_student", run.student), ("final_teacher", run.teacher)):
-        assert net is not None, "the recipe has a teacher"
-        rows.append(weight_row(golden, group, net.state_dict()))
-    return rows + _probe(golden, run.student)
+        state = cast(nn.Module, net).state_dict()
+        names = [name for name in _names(golden, f"{group}/") if ours(name) in state]
+        out |= {f"{group}/{name}": state[ours(name)].numpy().copy() for name in names}
+    return out | _probe(golden, run.student)
 
 
 def golden_recipe(golden: Golden) -> dict[str, Any]:
@@ -87,13 +82,35 @@ def golden_recipe(golden: Golden) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def stored_views(golden: Golden) -> Views:
+    """The file's views of every step."""
+    ids = ["global0", "global1", *(f"local{i}" for i in range(int(golden["config/n_local"])))]
+    return [
+        {view: torch.from_numpy(golden[f"step{step}/view{row}"]).float() for row, view in enumerate(ids)}
+        for step in range(len(golden["losses"]))
+    ]
+
+
+def shaken(views: Views, times: int) -> Iterator[Views]:
+    """The views with the last bit of every number moved up or down at random, so many times."""
+    for seed in range(times):
+        draw = torch.Generator().manual_seed(seed)
+        yield [
+            {
+                view: x * (1 + 2.0**-23 * (2 * torch.randint(0, 2, x.shape, generator=draw) - 1))
+                for view, x in step.items()
+            }
+            for step in views
+        ]
+
+
+def _names(golden: Golden, prefix: str) -> list[str]:
+    return [key.removeprefix(prefix) for key in golden if key.startswith(prefix)]
+
+
 def _start(golden: Golden) -> dict[str, dict[str, Tensor]]:
     """The initial weights of both nets, with what BatchNorm starts with where the file leaves it out."""
-    weights = {
-        ours(key.removeprefix("init/")): torch.from_numpy(value)
-        for key, value in golden.items()
-        if key.startswith("init/")
-    }
+    weights = {ours(name): torch.from_numpy(golden[f"init/{name}"]) for name in _names(golden, "init/")}
     for key in [key for key, value in weights.items() if key.startswith("head.mlp.") and value.ndim == 1]:
         norm = key.rpartition(".")[0]
         if f"{norm}.weight" in weights and weights[f"{norm}.weight"].ndim == 1:
@@ -103,47 +120,18 @@ def _start(golden: Golden) -> dict[str, dict[str, Tensor]]:
     return {"student": weights, "teacher": weights}
 
 
-def _views(golden: Golden) -> list[dict[str, Tensor]]:
-    ids = ["global0", "global1", *(f"local{i}" for i in range(int(golden["config/n_local"])))]
-    return [
-        {view: torch.from_numpy(golden[f"step{step}/view{row}"]).float() for row, view in enumerate(ids)}
-        for step in range(len(golden["losses"]))
-    ]
-
-
-def _first_outputs(golden: Golden, student: Any, teacher: Any) -> list[Agreement]:
-    return [
-        agreement(f"{net}'s outputs, step 0", torch.cat(list(outputs.projections.values())), golden[f"{net}_out0"])
-        for net, outputs in (("student", student), ("teacher", teacher))
-    ]
-
-
-def _first_gradients(golden: Golden) -> list[Agreement]:
+def _first_gradients(golden: Golden, start: Mapping[str, Mapping[str, Tensor]], views: Views) -> dict[str, np.ndarray]:
     """Of step 0, from a run without clipping and with no layer frozen: its gradients stay as backward left them."""
     recipe = golden_recipe(golden)
     recipe |= {"clip": None, "head": recipe["head"] | {"freeze_last_layer_epochs": 0}}
-    for run, _ in replay(recipe, _start(golden), _views(golden)[:1], int(golden["config/iters"])):
-        found = {name: p.grad for name, p in run.student.named_parameters() if p.grad is not None}
-        return [gradient_row(golden, found)]
+    for run, _ in replay(recipe, start, views, int(golden["config/iters"])):
+        found = {name: p.grad.numpy().copy() for name, p in run.student.named_parameters() if p.grad is not None}
+        return {f"grad0/{name}": found[ours(name)] for name in _names(golden, "grad0/") if ours(name) in found}
     raise AssertionError("a golden training has steps")
 
 
-def _clip_norms(golden: Golden, found: np.ndarray, columns: list[str]) -> Agreement:
-    """Relative to the largest norm of each tensor; the columns are in the order of the file's gradients."""
-    names = [ours(key.removeprefix("grad0/")) for key in golden if key.startswith("grad0/")]
-    if sorted(names) != sorted(columns) or found.shape != golden["clip_norms"].shape:
-        return Agreement("gradient norms: of other tensors", math.inf, 1e-5)
-    worst = 0.0
-    for column, name in enumerate(names):
-        wanted = golden["clip_norms"][:, column]
-        if not silent(golden, name):
-            difference = np.abs(found[:, columns.index(name)] - wanted).max() / max(wanted.max(), 1e-30)
-            worst = max(worst, float(difference))
-    return Agreement("gradient norms before clipping, every step", worst, 1e-5, "of the tensor's largest")
-
-
 @torch.no_grad()
-def _probe(golden: Golden, student: nn.Module) -> list[Agreement]:
+def _probe(golden: Golden, student: nn.Module) -> dict[str, np.ndarray]:
     """What the trained student's backbone makes of images, in eval mode.
 
     A bias whose exact gradient is zero is noise on both sides, and here it shows: the file's own is taken.
@@ -153,14 +141,13 @@ def _probe(golden: Golden, student: nn.Module) -> list[Agreement]:
         if silent(golden, plain):
             parameter.copy_(torch.from_numpy(golden[f"final_student/{plain}"]))
     backbone = cast(Backbone, student.get_submodule("backbone")).eval()
-    images = torch.from_numpy(golden["probe/image"]).float()
+    images, rect = (torch.from_numpy(golden[f"probe/{key}"]).float() for key in ("image", "rect_image"))
     last = [
         torch.cat([tokens.cls[:, None], cast(Tensor, tokens.patches)], 1) for tokens in backbone.intermediate(images, 2)
     ]
-    rect = torch.from_numpy(golden["probe/rect_image"]).float()
-    return [
-        agreement("probe: feature", backbone(images).cls, golden["probe/cls_feature"]),
-        agreement("probe: attention of the last block", backbone.attention(images), golden["probe/last_attention"]),
-        agreement("probe: tokens of the last two blocks", torch.stack(last), golden["probe/last2_layers"]),
-        agreement("probe: feature of a non-square image", backbone(rect).cls, golden["probe/rect_cls_feature"]),
-    ]
+    return {
+        "probe/cls_feature": backbone(images).cls.numpy(),
+        "probe/last_attention": backbone.attention(images).numpy(),
+        "probe/last2_layers": torch.stack(last).numpy(),
+        "probe/rect_cls_feature": backbone(rect).cls.numpy(),
+    }
