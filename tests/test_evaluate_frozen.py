@@ -16,10 +16,10 @@ from evaluation_parts import GREY, Colours, Patterns, TinyConv, freeze, tiny_con
 from sslkit.data.preprocess import normalize, preprocess_image
 from sslkit.data.reading import BadImage, UnreadableImage, read_image
 from sslkit.errors import RunError
-from sslkit.evaluate.borrow import borrowed, own_randomness
+from sslkit.evaluate.borrow import borrowed
 from sslkit.evaluate.chunks import PreprocessedImages, Share
 from sslkit.evaluate.frozen import FrozenBackbone
-from sslkit.parts import Images, Preprocess
+from sslkit.parts import Images, Preprocess, keyed_randomness
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _use(frozen: FrozenBackbone) -> None:
     frozen.features(Patterns(5))
 
 
-def test_own_randomness_is_keyed_and_leaves_the_global_generators_alone() -> None:
+def test_keyed_randomness_is_keyed_and_leaves_the_global_generators_alone() -> None:
     def draws() -> tuple[float, float, float]:
         return random.random(), float(np.random.rand()), float(torch.rand(()))
 
@@ -196,7 +196,7 @@ def test_own_randomness_is_keyed_and_leaves_the_global_generators_alone() -> Non
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     inside = []
     for seed in (3, 3, 4):
-        with own_randomness(torch.device("cpu"), "test", seed):
+        with keyed_randomness(torch.device("cpu"), "test", seed):
             inside.append(draws())
     assert draws() == expected
     assert inside[0] == inside[1]

@@ -10,6 +10,7 @@ from torch import Tensor
 from sslkit.errors import RunError, UserError
 from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, Images, Metrics, Preprocess
 from sslkit_evaluators.attention_picture import attention_picture
+from sslkit_evaluators.patch_grid import check_whole_patches
 
 
 class Attention(Evaluator):
@@ -41,10 +42,8 @@ class Attention(Evaluator):
 
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""
-        stride = backbone.stride
-        if self.size is not None and self.size % stride:
-            nearest = max(stride, self.size // stride * stride)
-            raise UserError(f"size: {self.size} is no multiple of the backbone's patch of {stride}; use {nearest}")
+        if self.size is not None:
+            check_whole_patches(self.size, backbone.stride)
 
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
         """See :class:`sslkit.parts.Evaluator`."""

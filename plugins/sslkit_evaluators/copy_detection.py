@@ -13,6 +13,7 @@ from sslkit.errors import RunError, UserError
 from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, ImageFiles, Metrics, Preprocess
 from sslkit_evaluators.copydays import Copydays, read_copydays
 from sslkit_evaluators.image_sizes import Square
+from sslkit_evaluators.patch_grid import check_whole_patches
 from sslkit_evaluators.ranked_lists import average_precision
 from sslkit_evaluators.whitening import learn_whitening
 
@@ -82,10 +83,7 @@ class CopyDetection(Evaluator):
 
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""
-        stride = backbone.stride
-        if self.size % stride:
-            nearest = max(stride, self.size // stride * stride)
-            raise UserError(f"size: {self.size} is no multiple of the backbone's patch of {stride}; use {nearest}")
+        check_whole_patches(self.size, backbone.stride)
         self._read()
         for option, folder in (("distractors", self.distractors), ("whitening", self.whitening)):
             _jpegs_of(option, folder)

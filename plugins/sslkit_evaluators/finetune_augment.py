@@ -11,8 +11,7 @@ import torch
 from PIL.Image import Image, Resampling
 from torch import Tensor
 
-from sslkit.parts import Preprocess
-from sslkit_evaluators.keyed_randomness import keyed_randomness
+from sslkit.parts import Preprocess, keyed_randomness
 from sslkit_evaluators.train_crop import TrainCrop, framed
 
 #: Of the targets (DeiT, main.py --smoothing).

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sslkit.parts import Backbone, generator, mean_over_ranks, rank, world_size
-from sslkit_evaluators.keyed_randomness import keyed_randomness
+from sslkit.parts import Backbone, generator, keyed_randomness, mean_over_ranks, rank, world_size
 
 #: Learning rates at the start of the warm-up and at the end of the run, for the whole batch (DeiT, main.py).
 _WARMUP_LR, _MIN_LR = 1e-6, 1e-5

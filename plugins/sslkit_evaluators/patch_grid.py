@@ -10,10 +10,22 @@ import torch
 import torch.nn.functional as F
 from PIL.Image import Image, Resampling
 
+from sslkit.errors import UserError
 from sslkit.parts import Bands, Picture
 
 #: The reference DINO floors the long side of video frames to a multiple of this.
 _VIDEO_STEP = 64
+
+
+def check_whole_patches(size: int, stride: int) -> None:
+    """Whether a side in pixels is a whole number of patches.
+
+    Raises:
+        UserError: if not, with the next smaller one that is.
+    """
+    if size % stride:
+        nearest = max(stride, size // stride * stride)
+        raise UserError(f"size: {size} is no multiple of the backbone's patch of {stride}; use {nearest}")
 
 
 @dataclass(frozen=True)

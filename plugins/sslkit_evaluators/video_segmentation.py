@@ -29,7 +29,7 @@ from sslkit_evaluators.davis import Video, read_davis
 from sslkit_evaluators.index_masks import read_index_mask
 from sslkit_evaluators.label_propagation import labels_in_full, propagated
 from sslkit_evaluators.mask_picture import filmstrip, mask_png
-from sslkit_evaluators.patch_grid import Frame, frame_size
+from sslkit_evaluators.patch_grid import Frame, check_whole_patches, frame_size
 from sslkit_evaluators.region_and_contour import contour_accuracy, over_frames, region_similarity
 
 
@@ -75,10 +75,7 @@ class VideoSegmentation(Evaluator):
 
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""
-        stride = backbone.stride
-        if self.size % stride:
-            nearest = max(stride, self.size // stride * stride)
-            raise UserError(f"size: {self.size} is no multiple of the backbone's patch of {stride}; use {nearest}")
+        check_whole_patches(self.size, backbone.stride)
         self._read()
 
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:

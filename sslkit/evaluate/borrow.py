@@ -1,16 +1,11 @@
-"""Borrows a net from a training run, and the random generators with it: both come back as they were."""
+"""Borrows a net from a training run: it comes back as it was."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-import torch
 from torch import nn
-
-from sslkit.parts.randomness import seed_of
 
 
 @contextmanager
@@ -26,23 +21,3 @@ def borrowed(net: nn.Module) -> Iterator[None]:
             module.training = flag
         for parameter, flag in gradients:
             parameter.requires_grad_(flag)
-
-
-@contextmanager
-def own_randomness(device: torch.device, purpose: str, *key: int | str) -> Iterator[None]:
-    """Seed Python's, numpy's and torch's generators from a key for the length of a block, and put them back."""
-    seed = seed_of(purpose, *key)
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        # not torch.manual_seed: it would seed every GPU of the machine, and only one is put back
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)

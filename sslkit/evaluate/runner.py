@@ -15,7 +15,6 @@ import torch
 
 from sslkit.data.reading import BadImage
 from sslkit.errors import RunError, UserError, blame
-from sslkit.evaluate.borrow import own_randomness
 from sslkit.evaluate.frozen import FrozenBackbone
 from sslkit.evaluate.needs import missing
 from sslkit.parts.backbone import Backbone
@@ -23,6 +22,7 @@ from sslkit.parts.collectives import rank
 from sslkit.parts.dataset import Dataset, Images, Split
 from sslkit.parts.evaluator import Evaluator, Metrics
 from sslkit.parts.preprocess import Preprocess
+from sslkit.parts.randomness import keyed_randomness
 
 #: Evaluators by id, each with the nets that it judges.
 Specs = Mapping[str, tuple[Evaluator, tuple[str, ...]]]
@@ -135,7 +135,7 @@ def _evaluate(
     if reason:
         result.skipped[label] = reason
         return
-    with own_randomness(frozen.device, "evaluate", frozen.seed), _artifact_folder(folder) as out:
+    with keyed_randomness(frozen.device, "evaluate", frozen.seed), _artifact_folder(folder) as out:
         try:
             with blame(type(evaluator).__name__, "to evaluate"):
                 metrics = evaluator.evaluate(frozen, data, out)

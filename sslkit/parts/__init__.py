@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sslkit.parts.outputs import Outputs
     from sslkit.parts.position import Position
     from sslkit.parts.preprocess import Preprocess
-    from sslkit.parts.randomness import generator, seed_of
+    from sslkit.parts.randomness import generator, keyed_randomness, seed_of
     from sslkit.parts.schedule import Schedule, named
     from sslkit.parts.teacher import TeacherRule, paired_parameters
     from sslkit.parts.views import Views, ViewSpec
@@ -58,7 +58,7 @@ _HOMES = {
     "outputs": ["Outputs"],
     "position": ["Position"],
     "preprocess": ["Preprocess"],
-    "randomness": ["generator", "seed_of"],
+    "randomness": ["generator", "keyed_randomness", "seed_of"],
     "schedule": ["Schedule", "named"],
     "teacher": ["TeacherRule", "paired_parameters"],
     "views": ["ViewSpec", "Views"],
@@ -72,8 +72,8 @@ __all__ = [
     "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart", "Outputs", "Picture",
     "Position", "Preprocess", "Row", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec", "Views",
     "Watcher", "WeightsMisfit", "channels_first", "file_content", "gather_items", "gather_with_gradient", "generator",
-    "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank",
-    "read_weights", "seed_of", "sum_with_gradient", "whole_patches", "world_size",
+    "keyed_randomness", "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image",
+    "paired_parameters", "rank", "read_weights", "seed_of", "sum_with_gradient", "whole_patches", "world_size",
 ]  # fmt: skip
 
 

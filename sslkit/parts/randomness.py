@@ -10,8 +10,12 @@ import random
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 
 def _words(purpose: str, key: tuple[int | str, ...]) -> list[int]:
@@ -58,3 +62,33 @@ def isolated(purpose: str, *key: int | str) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.random.manual_seed(seed_of(purpose, *key))
         yield
+
+
+@contextmanager
+def keyed_randomness(device: torch.device, purpose: str, *key: int | str) -> Iterator[None]:
+    """Python's, numpy's and torch's global generators depend on nothing but a key for the length of a block.
+
+    For code and libraries that draw from them; afterwards all are as they were.
+
+    Args:
+        device: whose generator is seeded beside the CPU's.
+        purpose: what is drawn.
+        key: as in :func:`generator`.
+    """
+    import torch
+
+    seed = seed_of(purpose, *key)
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        # not torch.manual_seed: it would seed every GPU of the machine, and only one is put back
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
