@@ -58,6 +58,8 @@ main()
 if dist.is_initialized():
     # nothing of the run is alive any more: DDP must not outlive its process group
     dist.destroy_process_group()
+# torch's own threads now and then abort the interpreter's end: what was to be computed is written
+os._exit(0)
 """
 
 RECIPES: dict[str, dict[str, Any]] = {

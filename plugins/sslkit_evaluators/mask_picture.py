@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import PIL.Image
 from PIL.Image import Image
 
 from sslkit.parts import open_image
+from sslkit_evaluators.gathered_files import png
 
 #: Frames of a video that its picture shows.
 _SHOWN = 5
@@ -32,7 +32,7 @@ def mask_png(mask: np.ndarray) -> bytes:
     """A mask, uint8 ``[H, W]``, as a palette PNG."""
     image = PIL.Image.fromarray(mask)
     image.putpalette(palette().tobytes())
-    return _png(image)
+    return png(image)
 
 
 def filmstrip(frames: Sequence[Path], masks: np.ndarray) -> bytes:
@@ -48,16 +48,10 @@ def filmstrip(frames: Sequence[Path], masks: np.ndarray) -> bytes:
     sheet = PIL.Image.new("RGB", (len(tiles) * (_WIDTH + 4) - 4, height), "white")
     for place, tile in enumerate(tiles):
         sheet.paste(tile.resize((_WIDTH, height)), (place * (_WIDTH + 4), 0))
-    return _png(sheet)
+    return png(sheet)
 
 
 def tinted(image: np.ndarray, mask: np.ndarray) -> Image:
     """An image, uint8 ``[H, W, 3]``, whose objects are half their colour of the palette."""
     colours = palette()[mask].astype(np.uint16)
     return PIL.Image.fromarray(np.where(mask[:, :, None] > 0, (image + colours) // 2, image).astype(np.uint8))
-
-
-def _png(image: Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()

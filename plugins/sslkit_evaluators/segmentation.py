@@ -24,6 +24,7 @@ from sslkit.parts import (
 )
 from sslkit_evaluators.attention import cls_attention, mass_masks, pixels
 from sslkit_evaluators.attention_picture import attention_picture
+from sslkit_evaluators.gathered_files import png, write_gathered
 from sslkit_evaluators.index_masks import read_index_mask
 from sslkit_evaluators.patch_grid import WholePatches
 from sslkit_evaluators.voc import read_voc
@@ -76,7 +77,7 @@ class Segmentation(Evaluator):
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
         """See :class:`sslkit.parts.Evaluator`."""
         paths, masks = self._read()
-        images, artifacts, rows = ImageFiles(paths), [], []
+        images, files, rows = ImageFiles(paths), [], []
         for index in range(rank(), len(images), world_size()):
             mask = read_index_mask(masks[index])
             try:
@@ -89,9 +90,10 @@ class Segmentation(Evaluator):
             if (row := jaccard_of_heads(found, mask)) is not None:
                 rows.append((index, row))
             if index < self.pictures:
-                artifacts.append(out_dir / f"{paths[index].stem}.png")
-                attention_picture(pixels(image[0], frozen), maps.cpu(), found.cpu()).save(artifacts[-1])
-        return Metrics(jaccard_metrics([row for _, row in sorted(gather_items(rows))]), tuple(artifacts))
+                picture = attention_picture(pixels(image[0], frozen), maps.cpu(), found.cpu())
+                files.append((f"{paths[index].stem}.png", png(picture)))
+        artifacts = write_gathered(out_dir, files)
+        return Metrics(jaccard_metrics([row for _, row in sorted(gather_items(rows))]), artifacts)
 
     def _read(self) -> tuple[list[Path], list[Path]]:
         if self.root is None:

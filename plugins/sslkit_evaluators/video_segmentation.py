@@ -26,6 +26,7 @@ from sslkit.parts import (
     world_size,
 )
 from sslkit_evaluators.davis import Video, read_davis
+from sslkit_evaluators.gathered_files import write_gathered
 from sslkit_evaluators.index_masks import read_index_mask
 from sslkit_evaluators.label_propagation import labels_in_full, propagated
 from sslkit_evaluators.mask_picture import filmstrip, mask_png
@@ -88,7 +89,7 @@ class VideoSegmentation(Evaluator):
             files.append((f"{video.name}.png", filmstrip(video.frames, found)))
             names = [f"masks/{video.name}/{frame.stem}.png" for frame in video.frames]
             files.extend((name, mask_png(mask)) for name, mask in zip(names, found, strict=True))
-        artifacts = _written(out_dir, gather_items(files))
+        artifacts = write_gathered(out_dir, files)
         per_object = sorted(gather_items(scores), key=lambda score: score[0])
         if not per_object:
             raise RunError("no video has an object in its first mask")
@@ -155,12 +156,3 @@ def davis_metrics(per_object: Sequence[np.ndarray]) -> dict[str, float]:
         for name, value in zip(("mean", "recall", "decay"), columns, strict=True):
             values[f"{measure}_{name}"] = 100 * float(value)
     return {"JF_mean": (values["J_mean"] + values["F_mean"]) / 2} | values
-
-
-def _written(folder: Path, files: Sequence[tuple[str, bytes]]) -> tuple[Path, ...]:
-    paths = []
-    for name, content in files:
-        paths.append(folder / name)
-        paths[-1].parent.mkdir(parents=True, exist_ok=True)
-        paths[-1].write_bytes(content)
-    return tuple(paths)

@@ -18,7 +18,7 @@ from sslkit.errors import RunError, UserError, blame
 from sslkit.evaluate.frozen import FrozenBackbone
 from sslkit.evaluate.needs import missing
 from sslkit.parts.backbone import Backbone
-from sslkit.parts.collectives import rank
+from sslkit.parts.collectives import gather_items, rank
 from sslkit.parts.dataset import Dataset, Images, Split
 from sslkit.parts.evaluator import Evaluator, Metrics
 from sslkit.parts.preprocess import Preprocess
@@ -110,7 +110,8 @@ def _judge(
         with borrow(nets[net]) as frozen:
             for key, evaluator in wanting.items():
                 _evaluate(f"{net}/{key}", evaluator, frozen, data, out / net / key, result)
-        result.bad = list(dict.fromkeys([*result.bad, *frozen.bad]))
+        # images that an evaluator read one by one, on one rank alone, are among them
+        result.bad = list(dict.fromkeys([*result.bad, *gather_items(frozen.bad)]))
     return result
 
 
