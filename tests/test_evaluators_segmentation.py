@@ -10,26 +10,9 @@ import torch
 from PIL import Image
 
 from evaluation_parts import PLAIN, ColourPatches, NoImages, freeze
+from mask_datasets import voc
 from sslkit.errors import RunError, UserError
 from sslkit_evaluators.segmentation import Segmentation, jaccard_metrics, jaccard_of_heads
-
-
-def voc(root: Path) -> Path:
-    """Two images of 32 x 16 pixels: a bright object on dark ground, a dark object on bright ground, each on the left
-    half; void between."""
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
-    (root / "ImageSets/Segmentation/val.txt").write_text("bright\ndark\n")
-    for name, inside, outside in (("bright", 255, 0), ("dark", 0, 255)):
-        pixels = np.full((16, 32, 3), outside, dtype=np.uint8)
-        pixels[:, :16] = inside
-        Image.fromarray(pixels).save(root / f"JPEGImages/{name}.jpg", quality=100)
-        mask = np.zeros((16, 32), dtype=np.uint8)
-        mask[:, :16], mask[:, 15:17] = 7, 255
-        palette = Image.fromarray(mask)
-        palette.putpalette([0] * 768)
-        palette.save(root / f"SegmentationClass/{name}.png")
-    return root
 
 
 def test_the_best_head_of_each_image_and_one_head_for_all(tmp_path: Path) -> None:

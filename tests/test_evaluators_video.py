@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from evaluation_parts import PLAIN, ColourPatches, NoImages, freeze
+from mask_datasets import SIDE, davis
 from sslkit.errors import RunError, UserError
 from sslkit.parts import Bands
 from sslkit_evaluators.label_propagation import labels_in_full, propagated
@@ -17,28 +18,6 @@ from sslkit_evaluators.mask_picture import palette
 from sslkit_evaluators.patch_grid import Frame, WholePatches, frame_size
 from sslkit_evaluators.region_and_contour import contour_accuracy, over_frames, region_similarity
 from sslkit_evaluators.video_segmentation import VideoSegmentation, davis_metrics, judge_video
-
-SIDE = 64
-
-
-def davis(root: Path, frames: int = 6, wrong: bool = False) -> Path:
-    """One video: a red and a blue square of 16 pixels wander over green, one patch of 4 pixels a frame."""
-    for folder in ("JPEGImages", "Annotations"):
-        (root / folder / "480p/squares").mkdir(parents=True)
-    (root / "ImageSets/2017").mkdir(parents=True)
-    (root / "ImageSets/2017/val.txt").write_text("squares\n")
-    for turn in range(frames):
-        image = np.full((SIDE, SIDE, 3), (0, 200, 0), dtype=np.uint8)
-        mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
-        for number, colour, place in ((1, (220, 0, 0), 8 + 4 * turn), (2, (0, 0, 220), 40 - 4 * turn)):
-            row = 4 if number == 1 else 36
-            image[row : row + 16, place : place + 16] = colour
-            mask[row : row + 16, place : place + 16] = number
-        Image.fromarray(image).save(root / f"JPEGImages/480p/squares/{turn:05d}.jpg", quality=100, subsampling=0)
-        if wrong and turn:
-            mask = np.zeros_like(mask)
-        Image.fromarray(mask).save(root / f"Annotations/480p/squares/{turn:05d}.png")
-    return root
 
 
 def evaluate(root: Path, out: Path) -> tuple[dict[str, float], tuple[Path, ...]]:
@@ -58,13 +37,13 @@ def test_squares_are_followed_and_masks_are_written(tmp_path: Path) -> None:
     assert next(iter(values)) == "JF_mean"
     assert values["JF_mean"] == pytest.approx((values["J_mean"] + values["F_mean"]) / 2)
     assert {path.relative_to(tmp_path).as_posix() for path in artifacts} == {
-        "squares.png", *(f"masks/squares/{turn:05d}.png" for turn in range(6)),
+        "squares0.png", *(f"masks/squares0/{turn:05d}.png" for turn in range(6)),
     }  # fmt: skip
-    last = Image.open(tmp_path / "masks/squares/00005.png")
+    last = Image.open(tmp_path / "masks/squares0/00005.png")
     assert last.mode == "P"
     assert set(np.unique(np.array(last))) == {0, 1, 2}
     assert np.array(last)[12, 36] == 1
-    assert Image.open(tmp_path / "squares.png").size == (5 * 324 - 4, 320)
+    assert Image.open(tmp_path / "squares0.png").size == (5 * 324 - 4, 320)
 
 
 def test_where_the_objects_are_gone_everything_found_is_wrong(tmp_path: Path) -> None:
@@ -203,16 +182,16 @@ def test_what_lacks_is_one_sentence(tmp_path: Path) -> None:
     root = davis(tmp_path, frames=3)
     with pytest.raises(UserError, match="size: 30 is no multiple of the backbone's patch of 4; use 28"):
         check(root, size=30)
-    (root / "JPEGImages/480p/squares/00001.jpg").write_bytes(b"no image")
+    (root / "JPEGImages/480p/squares0/00001.jpg").write_bytes(b"no image")
     with pytest.raises(RunError, match="00001.jpg: .*a video needs all of its frames"):
         evaluate(root, tmp_path)
-    Image.new("RGB", (4, 4)).save(root / "Annotations/480p/squares/00002.png")
+    Image.new("RGB", (4, 4)).save(root / "Annotations/480p/squares0/00002.png")
     with pytest.raises(RunError, match="00002.png: is of mode RGB"):
         evaluate(root, tmp_path)
-    (root / "Annotations/480p/squares/00002.png").unlink()
-    with pytest.raises(UserError, match="1 masks of the video squares are not there"):
+    (root / "Annotations/480p/squares0/00002.png").unlink()
+    with pytest.raises(UserError, match="1 masks of the video squares0 are not there"):
         check(root)
-    (root / "JPEGImages/480p/squares/00002.jpg").unlink()
+    (root / "JPEGImages/480p/squares0/00002.jpg").unlink()
     with pytest.raises(UserError, match="holds 2 frames"):
         check(root)
     (root / "ImageSets/2017/val.txt").write_text("")
