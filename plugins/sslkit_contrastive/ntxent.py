@@ -9,7 +9,17 @@ import torch
 import torch.nn.functional as F
 
 from sslkit.errors import UserError
-from sslkit.parts import Loss, LossTerms, Outputs, Position, Views, ViewSpec, gather_with_gradient, rank
+from sslkit.parts import (
+    Loss,
+    LossTerms,
+    Outputs,
+    Position,
+    Views,
+    ViewSpec,
+    at_least_float32,
+    gather_with_gradient,
+    rank,
+)
 
 
 class NTXent(Loss):
@@ -46,8 +56,7 @@ class NTXent(Loss):
         """The mean over this rank's views and their positives, in float32 or better."""
         stacked = torch.stack(list(student.projections.values()), dim=1)  # [B, V, K]: an image's views are neighbours
         count = stacked.shape[1]
-        wide = stacked.to(torch.promote_types(stacked.dtype, torch.float32))
-        own = F.normalize(wide, dim=-1).flatten(0, 1)
+        own = F.normalize(at_least_float32(stacked), dim=-1).flatten(0, 1)
         everyone = gather_with_gradient(own)
         here = torch.arange(len(own), device=own.device)
         self_column = rank() * len(own) + here

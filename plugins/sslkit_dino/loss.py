@@ -11,7 +11,17 @@ import torch
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Loss, LossTerms, Outputs, Position, Views, ViewSpec, mean_over_ranks
+from sslkit.parts import (
+    Loss,
+    LossTerms,
+    Outputs,
+    Position,
+    Views,
+    ViewSpec,
+    at_least_float32,
+    mean_over_ranks,
+    view_partners,
+)
 from sslkit_dino.distances import DISTANCES, Distance, cross_entropy
 from sslkit_dino.targets import balanced, sharpened
 
@@ -89,7 +99,7 @@ class DINOLoss(Loss):
         self.batch_statistics = centering == "sinkhorn"
         self.distance = DISTANCES[distance]
         self.student_temp, self.teacher_temp, self.center_momentum = student_temp, teacher_temp, center_momentum
-        self._partners = _partners(views)
+        self._partners = view_partners(views, "dino")
         self._warmup = np.linspace(warmup_teacher_temp, teacher_temp, warmup_teacher_temp_epochs).tolist()
         self.register_buffer("center", torch.zeros(1, width))
 
@@ -106,10 +116,10 @@ class DINOLoss(Loss):
         if teacher is None:
             raise RunError("the loss 'dino' was given no teacher's outputs; add a section teacher to the recipe")
         temperature = self.temperature(at.epoch)
-        raw = {view: _wide(logits.detach()) for view, logits in teacher.projections.items()}
+        raw = {view: at_least_float32(logits.detach()) for view, logits in teacher.projections.items()}
         targets = self._targets(raw, temperature)
         outputs = student.predictions if self.predicted else student.projections
-        scaled = {view: _wide(outputs[view]) / self.student_temp for view in self._partners}
+        scaled = {view: at_least_float32(outputs[view]) / self.student_temp for view in self._partners}
         total = self.distance(scaled, targets, self._partners)
         with torch.no_grad():
             crossed = total if self.distance is cross_entropy else cross_entropy(scaled, targets, self._partners)
@@ -158,20 +168,3 @@ def _common_width(out_dim: int, teacher_out_dim: int | None, prediction_dim: int
             f"head {expected}: they are compared one by one; set its out_dim to {expected}"
         )
     return expected
-
-
-def _wide(logits: Tensor) -> Tensor:
-    """Half precision cannot hold a softmax over tens of thousands of prototypes."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _partners(views: tuple[ViewSpec, ...]) -> dict[str, tuple[str, ...]]:
-    """By the student's views: the teacher's views that they are compared with."""
-    teachers = [view.id for view in views if view.teacher]
-    partners = {view.id: tuple(other for other in teachers if other != view.id) for view in views if view.student}
-    if not any(partners.values()):
-        raise UserError(
-            f"the loss 'dino' compares different views of an image, and the augmenter makes {len(partners)} for the "
-            f"student and {len(teachers)} for the teacher: two views are the least (such as global_crops: 2)"
-        )
-    return {view: others for view, others in partners.items() if others}

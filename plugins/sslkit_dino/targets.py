@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sslkit.parts import logsumexp_over_ranks
+from sslkit.parts import sinkhorn
 
 
 def sharpened(logits: Tensor, temperature: float) -> Tensor:
@@ -21,17 +21,10 @@ def sharpened(logits: Tensor, temperature: float) -> Tensor:
 def balanced(logits: Mapping[str, Tensor], temperature: float, iterations: int) -> dict[str, Tensor]:
     """Targets by Sinkhorn-Knopp: every prototype gets an equal share of all views of all samples of all ranks.
 
-    ``exp(logits / temperature)``, then ``iterations`` times: each prototype's sum over the samples becomes 1, then each
-    sample's over the prototypes (Caron et al. 2020, SwAV, appendix A; the constants there cancel). In logarithms, so
-    that nothing overflows.
-
     Args:
         logits: ``[B, K]`` a view.
         temperature: above 0; lower is sharper.
         iterations: at least 1.
     """
-    scores = torch.cat(list(logits.values())) / temperature
-    for _ in range(iterations):
-        scores = scores - logsumexp_over_ranks(scores)
-        scores = scores.log_softmax(dim=1)
-    return dict(zip(logits, scores.exp().chunk(len(logits)), strict=True))
+    shares = sinkhorn(torch.cat(list(logits.values())) / temperature, iterations)
+    return dict(zip(logits, shares.chunk(len(logits)), strict=True))

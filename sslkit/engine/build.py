@@ -139,6 +139,8 @@ def _build_losses(
         "teacher_out_dim": teacher.head.out_dim if teacher is not None and teacher.head else None,
         "views": augmenter.views,
         "prediction_dim": student.predictor.out_dim if student.predictor else None,
+        # a function, because a loss that kept the module would own its weights
+        "predict": torch.no_grad()(student.predictor.forward) if student.predictor else None,
     }
     losses: dict[str, Loss] = {}
     for key, spec in recipe.losses.items():

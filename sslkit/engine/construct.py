@@ -39,4 +39,6 @@ _REASONS = {
     "in_dim": "something to work on (a predictor needs a head)",
     "out_dim": "the section head",
     "teacher_out_dim": "a teacher with a head",
+    "prediction_dim": "the section predictor",
+    "predict": "the section predictor",
 }

@@ -16,8 +16,8 @@ from sslkit.parts.views import Views, ViewSpec
 class Network(nn.Module):
     """Student or teacher: backbone, projection head and (student only) predictor.
 
-    The backbone runs once per resolution. The heads run once on the features of all views, so that a
-    BatchNorm's statistics are over all of them, or view by view (``view_batching``).
+    ``view_batching`` ``all``: the backbone runs once per resolution, and the heads once on the features of all views,
+    so that a BatchNorm's statistics are over all of them; ``view``: everything runs view by view.
     """
 
     def __init__(
@@ -41,6 +41,8 @@ class Network(nn.Module):
         return Outputs(features, projections, predictions)
 
     def _features(self, views: Views, wanted: tuple[ViewSpec, ...]) -> dict[str, Tensor]:
+        if self.view_batching == "view":
+            return {spec.id: self.backbone(views.of(spec.id)).cls for spec in wanted}
         found: dict[str, Tensor] = {}
         for size, images in views.images.items():
             ids = [spec.id for spec in views.specs if spec.size == size]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sslkit.parts.evaluator import Evaluator, Features, Frozen, Metrics
     from sslkit.parts.head import Head
     from sslkit.parts.image_file import ImageFiles, file_content, open_image
+    from sslkit.parts.ingredients import at_least_float32, sinkhorn, view_partners
     from sslkit.parts.loss import Loss, LossTerms
     from sslkit.parts.optimizer import OptimizerPart
     from sslkit.parts.outputs import Outputs
@@ -53,6 +54,7 @@ _HOMES = {
     "evaluator": ["Evaluator", "Features", "Frozen", "Metrics"],
     "head": ["Head"],
     "image_file": ["ImageFiles", "file_content", "open_image"],
+    "ingredients": ["at_least_float32", "sinkhorn", "view_partners"],
     "loss": ["Loss", "LossTerms"],
     "optimizer": ["OptimizerPart"],
     "outputs": ["Outputs"],
@@ -71,9 +73,10 @@ __all__ = [
     "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "Draws", "Evaluator", "Features", "Frozen", "Head",
     "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart", "Outputs", "Picture",
     "Position", "Preprocess", "Row", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec", "Views",
-    "Watcher", "WeightsMisfit", "channels_first", "file_content", "gather_items", "gather_with_gradient", "generator",
-    "keyed_randomness", "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image",
-    "paired_parameters", "rank", "read_weights", "seed_of", "sum_with_gradient", "whole_patches", "world_size",
+    "Watcher", "WeightsMisfit", "at_least_float32", "channels_first", "file_content", "gather_items",
+    "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks", "mean_over_ranks", "named",
+    "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of", "sinkhorn",
+    "sum_with_gradient", "view_partners", "whole_patches", "world_size",
 ]  # fmt: skip
 
 

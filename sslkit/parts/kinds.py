@@ -32,7 +32,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "loss",
             "sslkit.parts.loss:Loss",
-            frozenset({"out_dim", "teacher_out_dim", "views", "prediction_dim"}),
+            frozenset({"out_dim", "teacher_out_dim", "views", "prediction_dim", "predict"}),
             "what is minimised",
         ),
         Kind("teacher", "sslkit.parts.teacher:TeacherRule", frozenset(), "how the teacher follows the student"),

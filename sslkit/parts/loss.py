@@ -32,8 +32,9 @@ class Loss(nn.Module, ABC):
     """Student and teacher outputs in, a value to minimise out.
 
     Context at build, by parameter name: ``out_dim`` and ``teacher_out_dim`` (K of both nets' heads),
-    ``views`` (the augmenter's ``tuple[ViewSpec, ...]``) and ``prediction_dim`` (K of the student's predictor; None
-    without one).
+    ``views`` (the augmenter's ``tuple[ViewSpec, ...]``), ``prediction_dim`` (K of the student's predictor; None
+    without one) and ``predict`` (the predictor as it stands, as a function ``[N, K] -> [N, prediction_dim]`` without
+    gradient, for projections that the loss kept; None without a predictor).
 
     State that moves (a center, a queue) is a registered buffer, so that it is checkpointed. ``forward``
     has no side effect; buffers move in :meth:`commit` alone, once an optimizer step and only after the

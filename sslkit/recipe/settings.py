@@ -16,8 +16,9 @@ class Train:
         micro_batches: parts that each rank's share of a batch is computed in (gradient accumulation).
         precision: autocast of both nets: ``fp32`` (none), ``bf16``, or ``fp16`` with loss scaling. Losses,
             centers, the teacher and the optimizer stay in float32.
-        view_batching: ``all``: the head runs once on all views (its BatchNorm sees all of them: DINO, SwAV);
-            ``view``: view by view (BYOL, SimSiam, Barlow Twins, SimCLR's shared BN).
+        view_batching: ``all``: the backbone runs once on all views of a size and the heads once on all views, whose
+            BatchNorm sees all of them (DINO, SwAV, SimCLR); ``view``: both nets run view by view (BYOL, SimSiam,
+            MoCo, Barlow Twins, VICReg).
         lr_per_images: the optimizer's learning rate is meant for this many images a step and its peak is
             scaled linearly with ``batch_size`` (Goyal et al. 2017, and the reference DINO); null: as written.
         workers: loader processes a rank; null: one less than the cores, at most 8; 0: in the main process.

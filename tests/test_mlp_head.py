@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sslkit.errors import UserError
-from sslkit_contrastive.head import MLPHead
+from sslkit_vision.mlp_head import MLPHead
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-"""The projection head of contrastive methods."""
+"""The projection head, and predictor, of most methods but DINO."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslkit.errors import UserError
@@ -23,6 +24,8 @@ class MLPHead(Head):
         layers: linear layers; 1: no hidden one.
         use_bn: BatchNorm after every hidden layer.
         last_bn: BatchNorm after the last layer too (SimCLR's public code has it, the paper does not speak of it).
+        last_affine: whether that one has a learned scale and shift (not in SimSiam's projector and MoCo v3).
+        unit_length: outputs are divided by their length (SwAV).
     """
 
     def __init__(
@@ -33,21 +36,24 @@ class MLPHead(Head):
         layers: int = 2,
         use_bn: bool = True,
         last_bn: bool = False,
+        last_affine: bool = True,
+        unit_length: bool = False,
     ) -> None:
         super().__init__()
         for key, count in {"hidden_dim": hidden_dim, "out_dim": out_dim, "layers": layers}.items():
             if count < 1:
                 raise UserError(f"{key} is {count}: it must be 1 or more")
-        self.out_dim = out_dim
+        self.out_dim, self.unit_length = out_dim, unit_length
         widths = [in_dim, *[hidden_dim] * (layers - 1)]
         hidden = [module for sizes in pairwise(widths) for module in (*_layer(*sizes, use_bn), nn.ReLU())]
-        self.mlp = nn.Sequential(*hidden, *_layer(widths[-1], out_dim, last_bn))
+        self.mlp = nn.Sequential(*hidden, *_layer(widths[-1], out_dim, last_bn, last_affine))
 
     def forward(self, features: Tensor) -> Tensor:
         """Projections ``[..., K]`` of features ``[..., D]``; BatchNorm's statistics are over all leading dimensions."""
         rows: Tensor = self.mlp(features.reshape(-1, features.shape[-1]))
+        rows = F.normalize(rows, dim=-1) if self.unit_length else rows
         return rows.reshape(*features.shape[:-1], self.out_dim)
 
 
-def _layer(before: int, after: int, bn: bool) -> list[nn.Module]:
-    return [nn.Linear(before, after, bias=not bn), *([nn.BatchNorm1d(after)] if bn else [])]
+def _layer(before: int, after: int, bn: bool, affine: bool = True) -> list[nn.Module]:
+    return [nn.Linear(before, after, bias=not bn), *([nn.BatchNorm1d(after, affine=affine)] if bn else [])]

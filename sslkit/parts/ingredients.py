@@ -1,0 +1,56 @@
+"""What losses of several methods are made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sslkit.errors import UserError
+from sslkit.parts.collectives import logsumexp_over_ranks
+from sslkit.parts.views import ViewSpec
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The tensor in float32 or better: half precision holds no softmax over thousands and no covariance."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def view_partners(views: tuple[ViewSpec, ...], loss: str) -> dict[str, tuple[str, ...]]:
+    """By the student's views: the other views of the image, of those that the teacher sees.
+
+    Views for the teacher are those that targets are made of, whether or not there is a teacher. Views that have no
+    partner are left out.
+
+    Args:
+        views: the augmenter's.
+        loss: the name of the loss, for the message.
+
+    Raises:
+        UserError: if no view has a partner.
+    """
+    targets = [view.id for view in views if view.teacher]
+    partners = {view.id: tuple(other for other in targets if other != view.id) for view in views if view.student}
+    if not any(partners.values()):
+        raise UserError(
+            f"the loss {loss!r} compares different views of an image, and the augmenter makes {len(partners)} for the "
+            f"student and {len(targets)} for the teacher: two views are the least (such as global_crops: 2)"
+        )
+    return {view: others for view, others in partners.items() if others}
+
+
+def sinkhorn(scores: Tensor, iterations: int) -> Tensor:
+    """Assignments by Sinkhorn-Knopp: every prototype gets an equal share of all samples of all ranks, ``[N, K]``.
+
+    ``exp(scores)``, then ``iterations`` times: each prototype's sum over the samples becomes 1, then each sample's
+    over the prototypes (Caron et al. 2020, SwAV, appendix A; the constants there cancel). In logarithms, so that
+    nothing overflows. No gradient.
+
+    Args:
+        scores: ``[N, K]``, divided by the temperature; N may differ between ranks.
+        iterations: at least 1.
+    """
+    balanced = scores.detach()
+    for _ in range(iterations):
+        balanced = balanced - logsumexp_over_ranks(balanced)
+        balanced = balanced.log_softmax(dim=1)
+    return balanced.exp()
