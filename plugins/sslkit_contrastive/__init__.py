@@ -1,4 +1,4 @@
-"""Contrastive learning without a teacher, as SimCLR does it (Chen et al., ICML 2020): its head and its loss.
+"""Contrastive learning: SimCLR (Chen et al. 2020), MoCo (He et al. 2020; v2, v3: Chen et al. 2020, 2021).
 
 An entry-point module: it imports no torch, and names parts that are imported when a recipe asks for them.
 """
@@ -16,5 +16,6 @@ if TYPE_CHECKING:
 @sslkit.hookimpl
 def sslkit_register(registry: Registrar) -> None:
     """Name the parts."""
-    registry.head("mlp", "sslkit_contrastive.head:MLPHead")
     registry.loss("ntxent", "sslkit_contrastive.ntxent:NTXent")
+    registry.loss("info_nce", "sslkit_contrastive.info_nce:InfoNCE")
+    registry.loss("info_nce_queue", "sslkit_contrastive.info_nce:QueueInfoNCE")

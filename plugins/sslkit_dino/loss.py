@@ -19,6 +19,7 @@ from sslkit.parts import (
     Views,
     ViewSpec,
     at_least_float32,
+    common_width,
     mean_over_ranks,
     view_partners,
 )
@@ -90,7 +91,7 @@ class DINOLoss(Loss):
             raise UserError(f"sinkhorn_iterations is {sinkhorn_iterations}: it must be 1 or more")
         if centering == "sinkhorn" and not min(teacher_temp, warmup_teacher_temp) > 0:
             raise UserError("centering sinkhorn needs a teacher_temp and a warmup_teacher_temp above 0")
-        width = _common_width(out_dim, teacher_out_dim, prediction_dim)
+        width = common_width(out_dim, teacher_out_dim, prediction_dim)
         if prediction_dim is not None:
             self.needs = frozenset({"predictions", "teacher"})
         self.predicted = prediction_dim is not None
@@ -157,14 +158,3 @@ def _check_temperatures(student: float, teacher: float, warmup: float, warmup_ep
             raise UserError(f"{key} is {value}: a temperature must be 0 or more")
     if warmup_epochs < 0:
         raise UserError(f"warmup_teacher_temp_epochs is {warmup_epochs}: it must be 0 (none) or more")
-
-
-def _common_width(out_dim: int, teacher_out_dim: int | None, prediction_dim: int | None) -> int:
-    """K of what is compared."""
-    compared, expected = prediction_dim or out_dim, teacher_out_dim or out_dim
-    if compared != expected:
-        raise UserError(
-            f"the student's {'predictor' if prediction_dim else 'head'} gives {compared} numbers and the teacher's "
-            f"head {expected}: they are compared one by one; set its out_dim to {expected}"
-        )
-    return expected

@@ -1,4 +1,4 @@
-"""The built-in parts that every method shares: data sets, backbones, optimizers, schedules, clips and watchers.
+"""The built-in parts that methods share: data sets, backbones, the MLP head, optimizers, schedules, clips, watchers.
 
 An entry-point module: it imports no torch, and names parts that are imported when a recipe asks for them.
 """
@@ -28,6 +28,7 @@ def sslkit_register(registry: Registrar) -> None:
     registry.backbone("timm", "sslkit_vision.timm_backbone:TimmBackbone")
     registry.backbone("torchvision", "sslkit_vision.torchvision_backbone:TorchvisionBackbone")
     registry.backbone("small_convnet", "sslkit_vision.small_convnet:SmallConvNet")
+    registry.head("mlp", "sslkit_vision.mlp_head:MLPHead")
     registry.optimizer("adamw", "sslkit_vision.optimizers:AdamW")
     registry.optimizer("sgd", "sslkit_vision.optimizers:SGD")
     registry.optimizer("lars", "sslkit_vision.optimizers:LARS")

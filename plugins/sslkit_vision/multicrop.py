@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from torch import Tensor
 from sslkit.errors import UserError
 from sslkit.parts import Augmenter, Draws, Picture, ViewSpec
 from sslkit_vision import pixel_ops
+from sslkit_vision.colour_jitter import ColourJitter
 from sslkit_vision.pixel_ops import Interpolation
+from sslkit_vision.ranges import between, interval, triple, within
 
-_ORDERS = [list(order) for order in itertools.permutations(range(len(pixel_ops.JITTER)))]
 #: Boxes that are tried before the crop falls back to the centre (torchvision's RandomResizedCrop).
 _TRIES = 10
 #: Random numbers of a view: 13 of its own choices, and four for every box.
@@ -40,6 +40,8 @@ class MultiCrop(Augmenter):
         channels: of the images.
         global_crops: number of large crops.
         local_crops: number of small crops.
+        apart: the first large crop is for the student alone, and the other large ones for the teacher alone (MoCo's
+            query and keys); otherwise both nets see all large ones.
         global_size: side of the large crops in pixels.
         local_size: side of the small crops in pixels.
         global_scale: least and greatest share of the image's area in a large crop; without small crops the
@@ -67,6 +69,7 @@ class MultiCrop(Augmenter):
         channels: int,
         global_crops: int = 2,
         local_crops: int = 8,
+        apart: bool = False,
         global_size: int = 224,
         local_size: int = 96,
         global_scale: tuple[float, float] = (0.4, 1.0),
@@ -87,17 +90,17 @@ class MultiCrop(Augmenter):
         noise: float = 0.0,
         interpolation: Interpolation = "bicubic",
     ) -> None:
-        self.views = _name_views(global_crops, local_crops, global_size, local_size)
-        scales = _interval("global_scale", global_scale, high=1), _interval("local_scale", local_scale, high=1)
-        self._settings = _by_view(self.views, scales, _triple("blur", blur), _triple("solarize", solarize))
-        self._ratio = _interval("ratio", ratio)
-        self._flip, self._gray = _within("flip", flip, 1), _within("grayscale", grayscale, 1)
-        self._jitter = _Jitter(jitter, brightness, contrast, saturation, hue)
+        self.views = _name_views(global_crops, local_crops, apart, global_size, local_size)
+        scales = interval("global_scale", global_scale, high=1), interval("local_scale", local_scale, high=1)
+        self._settings = _by_view(self.views, global_crops, scales, triple("blur", blur), triple("solarize", solarize))
+        self._ratio = interval("ratio", ratio)
+        self._flip, self._gray = within("flip", flip, 1), within("grayscale", grayscale, 1)
+        self._jitter = ColourJitter(jitter, brightness, contrast, saturation, hue)
         _check_colour(channels, self._jitter, grayscale)
-        self._blur_radius = _interval("blur_radius", blur_radius)
-        self._solarize_threshold = int(_within("solarize_threshold", solarize_threshold, 256))
-        self._rotation = _within("rotation", rotation, 180)
-        self._noise = _within("noise", noise, 1)
+        self._blur_radius = interval("blur_radius", blur_radius)
+        self._solarize_threshold = int(within("solarize_threshold", solarize_threshold, 256))
+        self._rotation = within("rotation", rotation, 180)
+        self._noise = within("noise", noise, 1)
         self._interpolation: Interpolation = interpolation
 
     def draw(self, view: ViewSpec, width: int, height: int, generator: np.random.Generator) -> Draws:
@@ -115,9 +118,9 @@ class MultiCrop(Augmenter):
             "flip": next(numbers) < self._flip,
             **self._jitter.draw(numbers),
             "gray": next(numbers) < self._gray,
-            "blur_radius": (next(numbers) < own.blur) * _between(self._blur_radius, next(numbers)),
+            "blur_radius": (next(numbers) < own.blur) * between(self._blur_radius, next(numbers)),
             "solarize": next(numbers) < own.solarize,
-            "rotation": _between((-self._rotation, self._rotation), next(numbers)),
+            "rotation": between((-self._rotation, self._rotation), next(numbers)),
             "noise_seed": int(next(numbers) * 2**53),
             "box": random_box(width, height, own.scale, self._ratio, numbers),
         }
@@ -164,8 +167,8 @@ def random_box(
     """
     logs = math.log(ratio[0]), math.log(ratio[1])
     for _ in range(_TRIES):
-        area = width * height * _between(scale, next(numbers))
-        shape = math.exp(_between(logs, next(numbers)))
+        area = width * height * between(scale, next(numbers))
+        shape = math.exp(between(logs, next(numbers)))
         down, right = next(numbers), next(numbers)
         w, h = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
         if 0 < w <= width and 0 < h <= height:
@@ -174,44 +177,6 @@ def random_box(
     w = max(1, min(width, round(height * ratio[1])))
     h = max(1, min(height, round(width / ratio[0])))
     return [(height - h) // 2, (width - w) // 2, h, w]
-
-
-@dataclass(frozen=True)
-class _Jitter:
-    """Colour jitter: how likely, and how far each of its four operations goes."""
-
-    chance: float
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-
-    def __post_init__(self) -> None:
-        _within("jitter", self.chance, 1)
-        _within("brightness", self.brightness)
-        _within("contrast", self.contrast)
-        _within("saturation", self.saturation)
-        _within("hue", self.hue, 0.5)
-
-    def draw(self, numbers: Iterator[float]) -> dict[str, float | list[float]]:
-        """Takes six numbers."""
-        return {
-            "jitter": next(numbers) < self.chance,
-            "order": list(_ORDERS[int(next(numbers) * len(_ORDERS))]),
-            "brightness": _between((max(0.0, 1 - self.brightness), 1 + self.brightness), next(numbers)),
-            "contrast": _between((max(0.0, 1 - self.contrast), 1 + self.contrast), next(numbers)),
-            "saturation": _between((max(0.0, 1 - self.saturation), 1 + self.saturation), next(numbers)),
-            "hue": _between((-self.hue, self.hue), next(numbers)),
-        }
-
-    def render(self, image: Picture, draws: Draws) -> Picture:
-        """The operations that are on, in the order that was drawn."""
-        reach = (self.brightness, self.contrast, self.saturation, self.hue)
-        for place in draws["order"]:
-            if reach[int(place)]:
-                name, operation = pixel_ops.JITTER[int(place)]
-                image = operation(image, draws[name])
-        return image
 
 
 @dataclass(frozen=True)
@@ -225,15 +190,20 @@ class _OfView:
 
 def _by_view(
     views: tuple[ViewSpec, ...],
+    global_crops: int,
     scales: tuple[tuple[float, float], tuple[float, float]],
     blur: tuple[float, float, float],
     solarize: tuple[float, float, float],
 ) -> dict[str, _OfView]:
     first, other, local = (_OfView(scales[row > 1], blur[row], solarize[row]) for row in range(3))
-    return {view.id: local if not view.teacher else first if view.id == "global0" else other for view in views}
+    kinds = [first, *[other] * (global_crops - 1)] if global_crops else []
+    kinds += [local] * (len(views) - global_crops)
+    return {view.id: kind for view, kind in zip(views, kinds, strict=True)}
 
 
-def _name_views(global_crops: int, local_crops: int, global_size: int, local_size: int) -> tuple[ViewSpec, ...]:
+def _name_views(
+    global_crops: int, local_crops: int, apart: bool, global_size: int, local_size: int
+) -> tuple[ViewSpec, ...]:
     for key, count in (("global_crops", global_crops), ("local_crops", local_crops)):
         if count < 0:
             raise UserError(f"{key} is {count}: a number of crops is 0 or more")
@@ -242,13 +212,15 @@ def _name_views(global_crops: int, local_crops: int, global_size: int, local_siz
             raise UserError(f"{key} is {size}: a crop has at least 1 pixel a side")
     if global_crops + local_crops == 0:
         raise UserError("global_crops and local_crops are both 0: at least one crop is needed")
+    if apart and global_crops < 2:
+        raise UserError(f"apart needs a large crop for each net, and global_crops is {global_crops}: take 2")
     return (
-        *(ViewSpec(f"global{i}", global_size) for i in range(global_crops)),
+        *(ViewSpec(f"global{i}", global_size, not (apart and i), not apart or i > 0) for i in range(global_crops)),
         *(ViewSpec(f"local{i}", local_size, teacher=False) for i in range(local_crops)),
     )
 
 
-def _check_colour(channels: int, jitter: _Jitter, grayscale: float) -> None:
+def _check_colour(channels: int, jitter: ColourJitter, grayscale: float) -> None:
     if channels < 1:
         raise UserError(f"preprocess.channels is {channels}: an image has at least 1")
     acting = {
@@ -262,26 +234,3 @@ def _check_colour(channels: int, jitter: _Jitter, grayscale: float) -> None:
             f"preprocess.channels is {channels}: only images of 3 channels (RGB) or 1 (grey) have colours to change; "
             f"set {to_set}"
         )
-
-
-def _within(key: str, value: float, high: float = math.inf) -> float:
-    if not (math.isfinite(value) and 0 <= value <= high):
-        raise UserError(f"{key} is {value}: it must be " + (f"from 0 to {high}" if high < math.inf else "0 or more"))
-    return value
-
-
-def _interval(key: str, bounds: tuple[float, float], high: float = math.inf) -> tuple[float, float]:
-    if not (math.isfinite(bounds[1]) and 0 < bounds[0] <= bounds[1] <= high):
-        end = f", both above 0 and at most {high}" if high < math.inf else ", both above 0"
-        raise UserError(f"{key} is {list(bounds)}: it must be a lower and an upper bound{end}")
-    return bounds[0], bounds[1]
-
-
-def _triple(key: str, chances: tuple[float, float, float]) -> tuple[float, float, float]:
-    if not all(0 <= chance <= 1 for chance in chances):
-        raise UserError(f"{key} is {list(chances)}: it must be three probabilities from 0 to 1")
-    return chances
-
-
-def _between(bounds: tuple[float, float], share: float) -> float:
-    return bounds[0] + (bounds[1] - bounds[0]) * share

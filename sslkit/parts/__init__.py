@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from sslkit.parts.evaluator import Evaluator, Features, Frozen, Metrics
     from sslkit.parts.head import Head
     from sslkit.parts.image_file import ImageFiles, file_content, open_image
-    from sslkit.parts.ingredients import at_least_float32, sinkhorn, view_partners
+    from sslkit.parts.ingredients import at_least_float32, common_width, sinkhorn, view_partners
     from sslkit.parts.loss import Loss, LossTerms
     from sslkit.parts.optimizer import OptimizerPart
     from sslkit.parts.outputs import Outputs
     from sslkit.parts.position import Position
     from sslkit.parts.preprocess import Preprocess
     from sslkit.parts.randomness import generator, keyed_randomness, seed_of
+    from sslkit.parts.row_queue import RowQueue
     from sslkit.parts.schedule import Schedule, named
     from sslkit.parts.teacher import TeacherRule, paired_parameters
     from sslkit.parts.views import Views, ViewSpec
@@ -54,13 +55,14 @@ _HOMES = {
     "evaluator": ["Evaluator", "Features", "Frozen", "Metrics"],
     "head": ["Head"],
     "image_file": ["ImageFiles", "file_content", "open_image"],
-    "ingredients": ["at_least_float32", "sinkhorn", "view_partners"],
+    "ingredients": ["at_least_float32", "common_width", "sinkhorn", "view_partners"],
     "loss": ["Loss", "LossTerms"],
     "optimizer": ["OptimizerPart"],
     "outputs": ["Outputs"],
     "position": ["Position"],
     "preprocess": ["Preprocess"],
     "randomness": ["generator", "keyed_randomness", "seed_of"],
+    "row_queue": ["RowQueue"],
     "schedule": ["Schedule", "named"],
     "teacher": ["TeacherRule", "paired_parameters"],
     "views": ["ViewSpec", "Views"],
@@ -72,11 +74,11 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "Draws", "Evaluator", "Features", "Frozen", "Head",
     "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart", "Outputs", "Picture",
-    "Position", "Preprocess", "Row", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec", "Views",
-    "Watcher", "WeightsMisfit", "at_least_float32", "channels_first", "file_content", "gather_items",
-    "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks", "mean_over_ranks", "named",
-    "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of", "sinkhorn",
-    "sum_with_gradient", "view_partners", "whole_patches", "world_size",
+    "Position", "Preprocess", "Row", "RowQueue", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec",
+    "Views", "Watcher", "WeightsMisfit", "at_least_float32", "channels_first", "common_width", "file_content",
+    "gather_items", "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks",
+    "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of",
+    "sinkhorn", "sum_with_gradient", "view_partners", "whole_patches", "world_size",
 ]  # fmt: skip
 
 

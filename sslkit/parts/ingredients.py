@@ -38,6 +38,24 @@ def view_partners(views: tuple[ViewSpec, ...], loss: str) -> dict[str, tuple[str
     return {view: others for view, others in partners.items() if others}
 
 
+def common_width(out_dim: int, teacher_out_dim: int | None, prediction_dim: int | None) -> int:
+    """K of what is compared number by number: the student's predictions, or projections, and the teacher's projections.
+
+    Without a teacher these are the student's own projections.
+
+    Raises:
+        UserError: if they differ.
+    """
+    compared, expected = prediction_dim or out_dim, teacher_out_dim or out_dim
+    if compared != expected:
+        raise UserError(
+            f"the student's {'predictor' if prediction_dim else 'head'} gives {compared} numbers and the "
+            f"{'teacher' if teacher_out_dim else 'student'}'s head {expected}: they are compared one by one; set its "
+            f"out_dim to {expected}"
+        )
+    return expected
+
+
 def sinkhorn(scores: Tensor, iterations: int) -> Tensor:
     """Assignments by Sinkhorn-Knopp: every prototype gets an equal share of all samples of all ranks, ``[N, K]``.
 
