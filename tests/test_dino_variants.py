@@ -128,7 +128,7 @@ def test_sinkhorn_on_two_ranks_is_that_of_the_joined_batch(tmp_path: Path) -> No
     [
         ({"centering": "sinkhorn", "teacher_temp": 0.0}, "centering sinkhorn needs a teacher_temp"),
         ({"sinkhorn_iterations": 0}, "sinkhorn_iterations is 0"),
-        ({"prediction_dim": 5}, "predictor gives 5 numbers and the teacher's head 7"),
+        ({"prediction_dim": 5}, "predictor gives 5 numbers and the student's head 7"),
         ({"teacher_out_dim": 9}, "head gives 7 numbers and the teacher's head 9"),
     ],
 )

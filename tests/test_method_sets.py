@@ -1,4 +1,4 @@
-"""The plugins of DINO and of contrastive learning come through the outsiders' door, and cost no torch to list."""
+"""The plugin sets of methods come through the outsiders' door, and cost no torch to list."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from types import ModuleType
 
 import pytest
 
+import sslkit_clustering
 import sslkit_contrastive
 import sslkit_dino
+import sslkit_redundancy
+import sslkit_siamese
+import sslkit_supervised
 from sslkit.plugins.registry import Registrar, Registry
 
 
@@ -19,7 +23,11 @@ from sslkit.plugins.registry import Registrar, Registry
         (sslkit_dino, {("head", "dino"), ("loss", "dino"), ("teacher", "ema"), ("teacher", "frozen_epoch"),
                        ("teacher", "student_copy"), ("teacher", "polyak"), ("teacher", "previous_step"),
                        ("teacher", "fixed")}),
-        (sslkit_contrastive, {("head", "mlp"), ("loss", "ntxent")}),
+        (sslkit_contrastive, {("loss", "ntxent"), ("loss", "info_nce"), ("loss", "info_nce_queue")}),
+        (sslkit_siamese, {("loss", "byol"), ("loss", "simsiam")}),
+        (sslkit_clustering, {("head", "prototypes"), ("loss", "swav")}),
+        (sslkit_redundancy, {("loss", "barlow_twins"), ("loss", "vicreg")}),
+        (sslkit_supervised, {("head", "classifier"), ("loss", "cross_entropy")}),
     ],
 )  # fmt: skip
 def test_registers_parts_that_load_and_fulfil_their_contracts(plugin: ModuleType, names: set[tuple[str, str]]) -> None:
@@ -33,5 +41,6 @@ def test_registers_parts_that_load_and_fulfil_their_contracts(plugin: ModuleType
 
 
 def test_entry_points_import_no_torch() -> None:
-    code = "import sys, sslkit_dino, sslkit_contrastive; sys.exit('torch' in sys.modules)"
+    sets = "sslkit_dino, sslkit_contrastive, sslkit_siamese, sslkit_clustering, sslkit_redundancy, sslkit_supervised"
+    code = f"import sys, {sets}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
