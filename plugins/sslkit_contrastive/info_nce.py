@@ -65,7 +65,7 @@ class InfoNCE(Loss):
         if teacher is None:
             raise RunError("the loss 'info_nce' was given no teacher's outputs; add a section teacher to the recipe")
         queries = _unit(student.predictions if self.predicted else student.projections)
-        keys = {view: gather_with_gradient(rows) for view, rows in _unit(teacher.projections).items()}
+        keys = {view: gather_with_gradient(rows) for view, rows in _unit(_detached(teacher.projections)).items()}
         losses, found = [], []
         for view, others in self._partners.items():
             rows = queries[view]
@@ -124,7 +124,7 @@ class QueueInfoNCE(Loss):
         """
         if teacher is None:
             raise RunError("the loss 'info_nce_queue' was given no teacher's outputs; add a section teacher")
-        queries, keys = _unit(student.projections), _unit(teacher.projections)
+        queries, keys = _unit(student.projections), _unit(_detached(teacher.projections))
         losses, found = [], []
         for view, others in self._partners.items():
             negatives = queries[view] @ self.queue.rows.to(queries[view]).T
@@ -135,7 +135,9 @@ class QueueInfoNCE(Loss):
                 losses.append(F.cross_entropy(logits, own))
                 found.append((logits.detach().argmax(1) == 0).to(logits.dtype).mean())
         logs = {"positive_top1": 100 * torch.stack(found).mean()}
-        return LossTerms(torch.stack(losses).mean(), logs, {"keys": torch.cat(list(keys.values())).detach()})
+        return LossTerms(
+            torch.stack(losses).mean(), logs, {"keys": torch.stack(list(keys.values()), dim=1).flatten(0, 1)}
+        )
 
     def commit(self, updates: Sequence[Mapping[str, Tensor]], at: Position) -> None:
         """Take the step's keys into the queue."""
@@ -144,6 +146,10 @@ class QueueInfoNCE(Loss):
 
 def _unit(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {view: F.normalize(at_least_float32(rows), dim=-1) for view, rows in outputs.items()}
+
+
+def _detached(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {view: rows.detach() for view, rows in outputs.items()}
 
 
 def _check_temperature(temperature: float) -> None:

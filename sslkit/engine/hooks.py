@@ -21,8 +21,9 @@ def _manager(specs: type, parts: Mapping[str, object], what: str) -> pluggy.Plug
     manager.add_hookspecs(specs)
     known = [hook for hook in vars(specs) if not hook.startswith("_")]
     for label, part in parts.items():
-        for name in dir(type(part)):
-            if name not in known and getattr(getattr(type(part), name), "sslkit_impl", None):
+        owner = part if isinstance(part, type) else type(part)
+        for name in dir(owner):
+            if name not in known and getattr(getattr(owner, name), "sslkit_impl", None):
                 raise UserError(
                     f"{label} implements a {what} hook {name!r} that does not exist; {nearest(name, known)}"
                 )
@@ -40,6 +41,20 @@ def _refuse_order(manager: pluggy.PluginManager, part: object, label: str) -> No
         for impl in caller.get_hookimpls():
             if impl.plugin is part and (impl.tryfirst or impl.trylast or impl.wrapper or impl.hookwrapper):
                 raise UserError(f"{label}: leave tryfirst, trylast or wrapper out of its hook {caller.name}")
+
+
+def check_hooks(target: type, label: str, watching: bool = False) -> None:
+    """Whether the hooks of a class exist and take arguments that they have.
+
+    Args:
+        target: of a part of the student, or of a watcher.
+        label: how messages call it.
+        watching: whether it is a watcher.
+
+    Raises:
+        UserError: if not.
+    """
+    _manager(WatchingHooks if watching else ActingHooks, {label: target}, "watching" if watching else "run")
 
 
 class Acting:

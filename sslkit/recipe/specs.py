@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -103,3 +103,14 @@ def _folded(stack: list[Given]) -> Given:
     for given in stack:
         merged = {**merged, **given.value} if isinstance(given.value, dict) else {}
     return Given(merged, newest.path, newest.layer)
+
+
+def spec_of(registry: Registry, kind: str, name: str, options: Mapping[str, Any]) -> PartSpec:
+    """A part by name and options alone, without a recipe.
+
+    Raises:
+        UserError: as :meth:`Specs.part`.
+    """
+    layer = Layer("the options", {})
+    stacks = {key: [Given(value, (kind, key), layer)] for key, value in options.items()}
+    return Specs(registry).part(kind, Named(name, Given(name, (kind,), layer), stacks))
