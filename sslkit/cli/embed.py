@@ -35,5 +35,5 @@ def run(argv: Sequence[str]) -> int:
     from sslkit.report.embed import check_out, embed
 
     check_out(args.out)
-    embed(load_trained(args, overrides, load_registry(tuple(args.plugin))), args.out)
+    embed(load_trained(args, overrides, load_registry(tuple(args.plugin), args.no_plugins)), args.out)
     return 0

@@ -44,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
     from sslkit.plugins.manager import load_registry
     from sslkit.report.evaluate_backbone import evaluate_backbone, with_evaluator
 
-    registry = load_registry(tuple(args.plugin))
+    registry = load_registry(tuple(args.plugin), args.no_plugins)
     found = with_evaluator(args.evaluator, registry, overrides, lambda more: load_trained(args, more, registry))
     default = Path("evaluations") / path.stem if args.weights else found.shown / "evaluations"
     evaluate_backbone(found, args.evaluator, args.out or default)

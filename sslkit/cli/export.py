@@ -37,5 +37,5 @@ def run(argv: Sequence[str]) -> int:
     from sslkit.report.export import check_out, export
 
     check_out(args.out, args.to)
-    export(load_trained(args, overrides, load_registry(tuple(args.plugin))), args.to, args.out)
+    export(load_trained(args, overrides, load_registry(tuple(args.plugin), args.no_plugins)), args.to, args.out)
     return 0

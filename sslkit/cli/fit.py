@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sslkit.cli.words import Words
+from sslkit.cli.words import Words, add_plugin_flags
 from sslkit.errors import UserError
 from sslkit.recipe.overrides import split_overrides
 from sslkit.recipe.schema import SECTIONS, Shape
@@ -41,7 +41,7 @@ def run(argv: Sequence[str]) -> int:
     from sslkit.recipe.dump import to_yaml
     from sslkit.recipe.load import load_recipe
 
-    registry = load_registry(tuple(args.plugin))
+    registry = load_registry(tuple(args.plugin), args.no_plugins)
     recipe = load_recipe(args.recipe, overrides, registry)
     if os.environ.get("RANK", "0") == "0":  # under torchrun, the first process speaks for all
         for note in [*recipe.notes, *registry.complaints()]:
@@ -62,7 +62,7 @@ def _words() -> Words:
     add("--recipe", required=True, metavar="FILE_OR_NAME", help="a YAML file, or a name from `sslkit recipes list`")
     add("--out", type=Path, metavar="DIR", help="the run folder (default: runs/RECIPE)")
     add("--fresh", action="store_true", help="start anew; an older run in the folder is moved aside")
-    add("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="also load a single-file plugin")
+    add_plugin_flags(words)
     add("--print_config", action="store_true", help="print the recipe with every default, and stop")
     return words
 

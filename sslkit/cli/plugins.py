@@ -1,4 +1,4 @@
-"""``sslkit plugins list|show``."""
+"""``sslkit plugins list|show|doctor|new``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sslkit.cli.first_line import first_line
-from sslkit.cli.words import Words, check_action
+from sslkit.cli.words import Words, add_plugin_flags, check_action
 from sslkit.errors import UserError, nearest
 from sslkit.parts.kinds import KINDS
 from sslkit.plugins.manager import load_registry
@@ -17,24 +17,54 @@ _EPILOG = """examples:
   sslkit plugins list
   sslkit plugins list teacher
   sslkit plugins show backbone vit
+  sslkit plugins doctor                     # imports every plugin, and tells what is wrong with it
+  sslkit plugins new sslkit-mymethod        # writes a package with a loss, a teacher rule, a recipe and tests
 """
+_ACTIONS = ("list", "show", "doctor", "new")
 
 
 def run(argv: Sequence[str]) -> int:
-    """List the parts that plugins bring, or show one part's options."""
-    words = Words("plugins", "The parts that plugins bring, by kind and name.", _EPILOG)
-    words.usage = "sslkit plugins list [KIND] | sslkit plugins show [KIND] NAME"
-    words.add_argument("action", metavar="list|show")
+    """List the parts that plugins bring, show one part's options, tell what is wrong, or write a new plugin."""
+    words = Words("plugins", "The parts that plugins bring, by kind and name; and plugins of your own.", _EPILOG)
+    words.usage = "sslkit plugins list [KIND] | show [KIND] NAME | doctor | new PACKAGE [--out DIR]"
+    words.add_argument("action", metavar="list|show|doctor|new")
     words.add_argument("words", nargs="*", metavar="KIND NAME")
-    words.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="also load this one")
+    add_plugin_flags(words)
+    words.add_argument("--out", type=Path, metavar="DIR", help="new: the folder to write into (default: this one)")
     args = words.parse(argv)
-    check_action(args.action)
-    registry = load_registry(tuple(args.plugin))
+    check_action(args.action, _ACTIONS)
+    if args.out is not None and args.action != "new":
+        raise UserError(f"sslkit plugins {args.action} writes nothing: leave --out out")
+    if args.action == "new":
+        return _new(args.words, args.out or Path())
+    registry = load_registry(tuple(args.plugin), args.no_plugins)
+    if args.action == "doctor":
+        return _doctor(registry, args.words)
     if args.action == "list":
         _list(registry, args.words)
     else:
         _show(registry, args.words)
     return 0
+
+
+def _new(words: list[str], parent: Path) -> int:
+    if len(words) != 1:
+        raise UserError("name the package, as in `sslkit plugins new sslkit-mymethod`")
+    from sslkit.cli.new_plugin import new_plugin
+
+    folder = new_plugin(words[0], parent)
+    print(f"{folder} is written. Next:\n  cd {folder}\n  pip install -e . && pytest\n  see its README.md")
+    return 0
+
+
+def _doctor(registry: Registry, words: list[str]) -> int:
+    if words:
+        raise UserError("sslkit plugins doctor looks at everything: it takes no words")
+    from sslkit.cli.doctor import doctor
+
+    lines, problems = doctor(registry)
+    print("\n".join([*lines, *problems, f"{len(problems) or 'no'} problem{'s' * (len(problems) != 1)} found"]))
+    return 1 if problems else 0
 
 
 def _list(registry: Registry, words: list[str]) -> None:
@@ -49,6 +79,8 @@ def _list(registry: Registry, words: list[str]) -> None:
             print("  (none)")
     for complaint in registry.complaints():
         print(complaint, file=sys.stderr)
+    for plugin, how in registry.off.items():
+        print(f"plugin {plugin!r} is switched off by {how}", file=sys.stderr)
 
 
 def _kind(word: str) -> str:

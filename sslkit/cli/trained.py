@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sslkit.cli.words import Words
+from sslkit.cli.words import Words, add_plugin_flags
 from sslkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def add_trained(words: Words) -> None:
     add = words.add_argument
     add("--weights", type=Path, metavar="FILE", help="a file of weights instead of a run; with --backbone ...")
     add("--which", choices=("teacher", "student"), help="the net (default: the teacher, where there is one)")
-    add("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="also load a single-file plugin")
+    add_plugin_flags(words)
 
 
 def named_trained(args: argparse.Namespace, command: str) -> Path:

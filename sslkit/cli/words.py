@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from sslkit.errors import UserError, nearest
@@ -48,11 +49,19 @@ class Words(argparse.ArgumentParser):
         return self.parse_intermixed_args(list(argv))
 
 
-def check_action(action: str) -> None:
-    """Refuse what is neither ``list`` nor ``show``.
+def add_plugin_flags(words: Words) -> None:
+    """The flags that say which plugins are loaded."""
+    add = words.add_argument
+    add("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="also load a single-file plugin")
+    add("--no-plugins", action="append", default=[], metavar="NAME", dest="no_plugins",
+        help="leave an installed plugin out, by its name or its distribution's")  # fmt: skip
+
+
+def check_action(action: str, known: Sequence[str] = ("list", "show")) -> None:
+    """Refuse what is none of the actions.
 
     Raises:
         UserError: with the nearest of them.
     """
-    if action not in ("list", "show"):
-        raise UserError(f"there is no action {action!r}; {nearest(action, ('list', 'show'))}")
+    if action not in known:
+        raise UserError(f"there is no action {action!r}; {nearest(action, known)}")

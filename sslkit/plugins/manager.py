@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -13,24 +14,32 @@ from types import ModuleType
 
 import pluggy
 
+from sslkit import __version__
 from sslkit.errors import UserError, nearest
 from sslkit.plugins.hookspecs import PluginHooks
 from sslkit.plugins.registry import Registrar, Registry
 
 GROUP = "sslkit"
+#: Environment variable: plugins that are left out.
+VARIABLE = "SSLKIT_NO_PLUGINS"
 
 
-def load_registry(plugin_files: Sequence[str | Path] | str | Path = ()) -> Registry:
+def load_registry(plugin_files: Sequence[str | Path] | str | Path = (), without: Sequence[str] = ()) -> Registry:
     """The registry of all installed plugins and of the given single files, which are read anew each time.
 
     A broken installed plugin is kept in ``Registry.broken`` and told only where it matters; a broken
     file that the user named is an error at once.
 
+    Args:
+        plugin_files: single-file plugins.
+        without: installed plugins that are not imported, by their names or their distributions'; the environment
+            variable ``SSLKIT_NO_PLUGINS`` names more of them, with commas between.
+
     Raises:
-        UserError: if a plugin file is missing or does not load.
+        UserError: if a plugin file is missing or does not load, or there is no plugin to leave out.
     """
-    installed = _installed()
-    registry = Registry(list(installed.parts), dict(installed.broken))
+    installed = _installed(tuple(_switched_off(without).items()))
+    registry = Registry(list(installed.parts), dict(installed.broken), dict(installed.off))
     manager = _manager()
     for file in map(Path, [plugin_files] if isinstance(plugin_files, str | Path) else plugin_files):
         try:
@@ -42,15 +51,55 @@ def load_registry(plugin_files: Sequence[str | Path] | str | Path = ()) -> Regis
     return registry
 
 
+def _switched_off(without: Sequence[str]) -> dict[str, str]:
+    """By what each named plugin or distribution is switched off.
+
+    Raises:
+        UserError: if one of them is not installed; in the environment variable too, so that a slip is not lost.
+    """
+    named = {name.strip(): VARIABLE for name in os.environ.get(VARIABLE, "").split(",") if name.strip()}
+    named |= dict.fromkeys(without, "--no-plugins")
+    known = {name for point in entry_points(group=GROUP) for name in _names(point)} if named else set()
+    for name, how in named.items():
+        if name not in known:
+            raise UserError(f"{how} {name}: there is no such plugin; {nearest(name, known)}")
+    return named
+
+
+def _names(point: EntryPoint) -> list[str]:
+    return [point.name, point.dist.name] if point.dist else [point.name]
+
+
 @cache
-def _installed() -> Registry:
-    registry, manager = Registry(), _manager()
+def _installed(off: tuple[tuple[str, str], ...]) -> Registry:
+    registry, manager, switched = Registry(), _manager(), dict(off)
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        if how := next((switched[name] for name in _names(point) if name in switched), None):
+            registry.off[point.name] = how
+            continue
         try:
+            _check_version(point)
             _register(manager, registry, point.load(), point.name, _distribution(point))
         except Exception as error:  # noqa: BLE001 - a stranger's plugin must not take the command down
             registry.broken[point.name] = _reason(error)
     return registry
+
+
+def _check_version(point: EntryPoint) -> None:
+    """Whether this sslkit is one that the plugin's distribution asks for.
+
+    Raises:
+        ValueError: if not.
+    """
+    wanted = [text for text in (point.dist.requires if point.dist else None) or [] if text.startswith("sslkit")]
+    if not wanted:
+        return
+    from packaging.requirements import Requirement  # here: only packages of others need it
+
+    for requirement in map(Requirement, wanted):
+        holds = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if requirement.name == "sslkit" and holds and not requirement.specifier.contains(__version__, prereleases=True):
+            raise ValueError(f"it needs sslkit{requirement.specifier}, and this is sslkit {__version__}")
 
 
 def _reason(error: Exception) -> str:

@@ -56,10 +56,16 @@ class Registration:
 
 @dataclass
 class Registry:
-    """All parts that the plugins offer."""
+    """All parts that the plugins offer.
+
+    Attributes:
+        broken: why a plugin does not load, by its name.
+        off: by what a plugin is switched off, by its name.
+    """
 
     parts: list[Registration] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
+    off: dict[str, str] = field(default_factory=dict)
 
     def complaints(self) -> list[str]:
         """A sentence for each plugin that is installed and does not load."""
@@ -86,6 +92,7 @@ class Registry:
             raise UserError(f"two plugins bring a {kind} {name!r}: {owners}; write {found[0].plugin}:{plain}")
         if not found:
             hint = "".join(f"; plugin {plugin!r} failed to load: {why}" for plugin, why in self.broken.items())
+            hint += "".join(f"; plugin {plugin!r} is switched off by {how}" for plugin, how in self.off.items())
             known = nearest(plain, self.names(kind))
             if not known.startswith("did you mean"):
                 known += "; one of a single file needs --plugin FILE.py"

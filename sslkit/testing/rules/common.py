@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 import random
 
 import numpy as np
 
-from sslkit.engine.hooks import check_hooks
-from sslkit.parts.kinds import KINDS
-from sslkit.recipe.schema import BESIDE
-from sslkit.recipe.signature import options_of
+from sslkit.engine import part_faults
 from sslkit.testing.case import Case, require
-
-#: Kinds whose parts may implement hooks.
-_WITH_HOOKS = ("backbone", "head", "loss", "teacher", "watcher")
 
 
 def documented_options(case: Case) -> None:
     """The class has a docstring, which tells of each option."""
-    from docstring_parser import DocstringStyle, parse
-
-    text = inspect.getdoc(case.spec.target) or ""
-    require(bool(text.strip()), "its class has no docstring: `sslkit plugins show` would have nothing to say")
-    told = {entry.arg_name for entry in parse(text, style=DocstringStyle.GOOGLE).params if entry.description}
-    untold = [name for name in options_of(case.spec.target, KINDS[case.kind].context) if name not in told]
-    require(not untold, f"its docstring has no line for {', '.join(untold)} under Args:")
+    fault = part_faults.undocumented(case.kind, case.spec.target)
+    require(fault is None, str(fault))
 
 
 def options_beside_keys(case: Case) -> None:
     """No option is called like a key that stands beside the options in a recipe."""
-    beside = BESIDE.get({"evaluator": "evaluate", "loss": "losses"}.get(case.kind, ""), frozenset())
-    clash = sorted(beside & options_of(case.spec.target, KINDS[case.kind].context).keys())
-    require(not clash, f"its option {', '.join(clash)} is a key of the recipe's section itself: call it otherwise")
+    fault = part_faults.clashing(case.kind, case.spec.target)
+    require(fault is None, str(fault))
 
 
 def known_hooks(case: Case) -> None:
     """Its hooks exist, take arguments that they have, and are those of a kind that has hooks."""
-    if case.kind in _WITH_HOOKS:
-        check_hooks(case.spec.target, "the class", watching=case.kind == "watcher")
-        return
-    marked = [name for name in dir(case.spec.target) if getattr(getattr(case.spec.target, name), "sslkit_impl", None)]
-    require(not marked, f"a part of the kind {case.kind} has no hooks: its {', '.join(marked)} would never fire")
+    fault = part_faults.unknown_hooks(case.kind, case.spec.target)
+    require(fault is None, str(fault))
 
 
 def builds_twice(case: Case) -> None:
