@@ -55,6 +55,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known: {shown}"
 
 
+def lost_process(error: Exception, when: str) -> RunError | None:
+    """What an error of torch's collectives means; None if it is none of theirs.
+
+    Args:
+        error: whatever was raised.
+        when: such as ``at step 7``.
+    """
+    if any(cls.__name__ == "DistError" for cls in type(error).__mro__) or "gloo" in str(error):
+        return RunError(f"another process of this run failed or was lost {when}; what it said is told beside this")
+    return None
+
+
 @contextmanager
 def blame(part: str, when: str) -> Iterator[None]:
     """Turn whatever a part raises into a RunError that names it; sslkit's own errors pass.
@@ -68,4 +80,6 @@ def blame(part: str, when: str) -> Iterator[None]:
     except (UserError, RunError):
         raise
     except Exception as error:
+        if (lost := lost_process(error, when)) is not None:
+            raise lost from error
         raise RunError(f"{part} failed {when}: {type(error).__name__}: {error}") from error

@@ -34,7 +34,7 @@ def evaluate(root: Path, out: Path, **options: object) -> dict[str, float]:
 
 def test_a_small_benchmark_by_hand(tmp_path: Path) -> None:
     values = evaluate(copydays(tmp_path), tmp_path)
-    assert list(values) == ["mAP_strong", "mAP_original", "mAP_jpegqual-3"]
+    assert list(values) == ["mAP_strong", "mAP_jpegqual-3", "mAP_original"]
     assert values["mAP_original"] == pytest.approx(100)
     # the strong copy is red with some blue: red (right), blue, green (right)
     assert values["mAP_strong"] == pytest.approx(100 * (1 + (1 / 2 + 2 / 3) / 2) / 2)
@@ -47,7 +47,9 @@ def test_a_small_benchmark_by_hand(tmp_path: Path) -> None:
 def test_distractors_are_searched_too(tmp_path: Path) -> None:
     root = copydays(tmp_path / "copydays")
     for turn in range(25):
-        write_plain(tmp_path / "others" / f"{turn}.jpg", (200, 0, 90))
+        write_plain(tmp_path / "others" / f"{turn}.{('jpg', 'JPG', 'png')[turn % 3]}", (200, 0, 90))
+    # one that cannot be read is left out and listed
+    (tmp_path / "others" / "broken.jpeg").write_bytes(b"no image")
     values = evaluate(root, tmp_path, distractors=str(tmp_path / "others"))
     # 25 images like the strong copy: its originals are not among the first 20
     assert values["mAP_strong"] == 0
@@ -89,7 +91,7 @@ def test_what_lacks_is_one_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="root: where is Copydays"):
         check(None)
-    with pytest.raises(UserError, match="original holds no .jpg"):
+    with pytest.raises(UserError, match="original holds no images"):
         check(tmp_path)
     write_plain(tmp_path / "original/2000_0.jpg", RED)
     with pytest.raises(UserError, match="holds originals but no copies"):
@@ -105,7 +107,7 @@ def test_what_lacks_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "strong/3000_0.jpg").unlink()
     with pytest.raises(UserError, match="size: 18 is no multiple of the backbone's patch of 4; use 16"):
         check(tmp_path, size=18)
-    with pytest.raises(UserError, match="distractors: .* holds no .jpg"):
+    with pytest.raises(UserError, match="distractors: .* holds no images"):
         check(tmp_path, distractors=str(tmp_path / "strong"))
     (tmp_path / "original/2000_0.jpg").write_bytes(b"")
     with freeze(ColourPatches(), PLAIN) as frozen, pytest.raises(RunError, match="1 of 1 images in .* cannot be read"):

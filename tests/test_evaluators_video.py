@@ -51,6 +51,19 @@ def test_where_the_objects_are_gone_everything_found_is_wrong(tmp_path: Path) ->
     assert values["J_mean"] == values["F_mean"] == 0
 
 
+def test_void_is_no_object(tmp_path: Path) -> None:
+    root = davis(tmp_path / "davis")
+    plain, _ = evaluate(root, tmp_path)
+    for file in (root / "Annotations").rglob("*.png"):
+        mask = np.array(Image.open(file))
+        mask[-3:, :3] = 255
+        Image.fromarray(mask).save(file)
+    assert evaluate(root, tmp_path)[0] == plain
+    Image.fromarray(np.where(mask > 0, 255, 0).astype(np.uint8)).save(root / "Annotations/480p/squares0/00000.png")
+    with pytest.raises(RunError, match=r"00000.png: the first mask has no object \(255 is void"):
+        evaluate(root, tmp_path)
+
+
 def test_labels_against_the_plain_procedure() -> None:
     draw = torch.Generator().manual_seed(0)
     frames = [torch.randn(3, 4, 5, generator=draw) for _ in range(5)]

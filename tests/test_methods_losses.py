@@ -241,6 +241,11 @@ def test_swav_agrees_with_lightly() -> None:
         (lambda: QueueInfoNCE(K, APART, K, queue_length=0), "queue_length is 0"),
         (lambda: BYOLLoss(K, TWO, K + 2), "predictor gives 7 numbers and the student's head 5"),
         (lambda: SwAVLoss(K, TWO, lambda x: x, epsilon=0.0), "epsilon is 0"),
+        # query and key apart: the student sees one view alone
+        (lambda: SwAVLoss(K, APART, lambda x: x), "'swav' compares .* and 0 for the student again"),
+        (lambda: SimSiamLoss(K, APART, K), "'simsiam' compares .* and 0 for the student again"),
+        (lambda: BarlowTwinsLoss(APART), "'barlow_twins' compares views .* makes 1 for the student"),
+        (lambda: VICRegLoss(APART), "'vicreg' compares views .* makes 1 for the student"),
         (lambda: SwAVLoss(K, TWO, lambda x: x, queue_length=-1), "queue_length is -1"),
         (lambda: BarlowTwinsLoss(TWO, weight_off_diagonal=-1.0), "weight_off_diagonal is -1"),
         (lambda: BarlowTwinsLoss(TWO, eps=0.0), "eps is 0"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from sslkit.engine.build import _predict
 from sslkit.engine.network import Network
 from sslkit.parts import Views, ViewSpec
 from sslkit_vision.mlp_head import MLPHead
@@ -35,3 +36,12 @@ def test_every_view_has_its_own() -> None:
         torch.testing.assert_close(predictions[view], net.predictor(net.head(net.backbone(views.of(view)).cls)))
     together = outputs("all")[0]
     assert not torch.allclose(features["a"], together["a"])
+
+
+def test_what_a_loss_asks_of_the_predictor_moves_no_statistics() -> None:
+    net = outputs("all")[3].train()
+    before = {name: buffer.clone() for name, buffer in net.predictor.named_buffers()}
+    predicted = _predict(net.predictor, torch.randn(4, 3, requires_grad=True))
+    assert not predicted.requires_grad
+    assert all(torch.equal(buffer, before[name]) for name, buffer in net.predictor.named_buffers())
+    assert all(module.training for module in net.predictor.modules())

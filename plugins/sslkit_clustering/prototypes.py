@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 import sslkit
 from sslkit.errors import UserError
-from sslkit.parts import Head, Position
+from sslkit.parts import Head, Position, at_least_float32
 
 
 class Prototypes(Head):
@@ -33,8 +33,9 @@ class Prototypes(Head):
         self._normalise()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Similarities ``[..., K]`` of projections ``[..., D]``."""
-        similarities: Tensor = self.directions(features)
+        """Similarities ``[..., K]`` of projections ``[..., D]``; never in half precision: they are divided by 0.05."""
+        with torch.autocast(features.device.type, enabled=False):
+            similarities: Tensor = self.directions(at_least_float32(features))
         return similarities
 
     @sslkit.hookimpl

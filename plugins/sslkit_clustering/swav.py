@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sslkit.errors import UserError
 from sslkit.parts import (
     Loss,
     LossTerms,
@@ -19,6 +17,8 @@ from sslkit.parts import (
     Views,
     ViewSpec,
     at_least_float32,
+    check_at_least,
+    check_positive,
     sinkhorn,
     view_partners,
 )
@@ -65,20 +65,15 @@ class SwAVLoss(Loss):
         queue_from_epoch: int = 15,
     ) -> None:
         super().__init__()
-        for key, value in {"temperature": temperature, "epsilon": epsilon}.items():
-            if not (math.isfinite(value) and value > 0):
-                raise UserError(f"{key} is {value}: it must be above 0")
-        for key, count, least in (
-            ("sinkhorn_iterations", sinkhorn_iterations, 1),
-            ("queue_length", queue_length, 0),
-            ("queue_from_epoch", queue_from_epoch, 0),
-        ):
-            if count < least:
-                raise UserError(f"{key} is {count}: it must be {least} or more")
+        check_positive("temperature", temperature)
+        check_positive("epsilon", epsilon)
+        check_at_least("sinkhorn_iterations", sinkhorn_iterations, 1)
+        check_at_least("queue_length", queue_length, 0)
+        check_at_least("queue_from_epoch", queue_from_epoch, 0)
         self.temperature, self.epsilon, self.sinkhorn_iterations = temperature, epsilon, sinkhorn_iterations
         self.queue_from_epoch = queue_from_epoch
         self._predict = predict
-        self._partners = view_partners(views, "swav")
+        self._partners = view_partners(views, "swav", own=True)
         self._coded = [view.id for view in views if view.teacher and view.student]
         self.queues = nn.ModuleList(RowQueue(queue_length, out_dim) for _ in self._coded if queue_length)
         self._full = False

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sslkit.errors import RunError, UserError
+from sslkit.errors import RunError
 from sslkit.parts import (
     Loss,
     LossTerms,
@@ -19,6 +18,8 @@ from sslkit.parts import (
     Views,
     ViewSpec,
     at_least_float32,
+    check_at_least,
+    check_positive,
     common_width,
     gather_with_gradient,
     rank,
@@ -54,7 +55,7 @@ class InfoNCE(Loss):
         temperature: float = 0.2,
     ) -> None:
         super().__init__()
-        _check_temperature(temperature)
+        check_positive("temperature", temperature)
         common_width(out_dim, teacher_out_dim, prediction_dim)
         self.predicted, self.temperature = prediction_dim is not None, temperature
         self.needs = frozenset({"predictions" if self.predicted else "projections", "teacher"})
@@ -109,9 +110,8 @@ class QueueInfoNCE(Loss):
         queue_length: int = 65536,
     ) -> None:
         super().__init__()
-        _check_temperature(temperature)
-        if queue_length < 1:
-            raise UserError(f"queue_length is {queue_length}: it must be 1 or more")
+        check_positive("temperature", temperature)
+        check_at_least("queue_length", queue_length, 1)
         self.temperature = temperature
         self._partners = view_partners(views, "info_nce_queue")
         self.queue = RowQueue(queue_length, common_width(out_dim, teacher_out_dim, None))
@@ -150,8 +150,3 @@ def _unit(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _detached(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {view: rows.detach() for view, rows in outputs.items()}
-
-
-def _check_temperature(temperature: float) -> None:
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise UserError(f"temperature is {temperature}: it must be above 0")

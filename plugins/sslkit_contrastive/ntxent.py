@@ -8,7 +8,6 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from sslkit.errors import UserError
 from sslkit.parts import (
     Loss,
     LossTerms,
@@ -17,8 +16,10 @@ from sslkit.parts import (
     Views,
     ViewSpec,
     at_least_float32,
+    check_positive,
     gather_with_gradient,
     rank,
+    student_views,
 )
 
 
@@ -42,14 +43,8 @@ class NTXent(Loss):
 
     def __init__(self, views: tuple[ViewSpec, ...], temperature: float = 0.1) -> None:
         super().__init__()
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise UserError(f"temperature is {temperature}: it must be above 0")
-        count = sum(view.student for view in views)
-        if count < 2:
-            raise UserError(
-                f"the loss 'ntxent' compares views of an image, and the augmenter makes {count} for the student: two "
-                "are the least (such as global_crops: 2, local_crops: 0)"
-            )
+        check_positive("temperature", temperature)
+        student_views(views, "ntxent")
         self.temperature = temperature
 
     def forward(self, student: Outputs, teacher: Outputs | None, views: Views, at: Position) -> LossTerms:

@@ -19,6 +19,7 @@ from sslkit.parts import (
     Views,
     ViewSpec,
     at_least_float32,
+    check_positive,
     common_width,
     mean_over_ranks,
     view_partners,
@@ -151,8 +152,7 @@ class DINOLoss(Loss):
 
 
 def _check_temperatures(student: float, teacher: float, warmup: float, warmup_epochs: int) -> None:
-    if not (math.isfinite(student) and student > 0):
-        raise UserError(f"student_temp is {student}: a temperature must be above 0")
+    check_positive("student_temp", student)
     for key, value in {"teacher_temp": teacher, "warmup_teacher_temp": warmup}.items():
         if not (math.isfinite(value) and value >= 0):
             raise UserError(f"{key} is {value}: a temperature must be 0 or more")

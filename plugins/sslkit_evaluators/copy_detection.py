@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sslkit.errors import RunError, UserError
 from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, ImageFiles, Metrics, Preprocess
-from sslkit_evaluators.copydays import Copydays, read_copydays
+from sslkit_evaluators.copydays import Copydays, images_in, read_copydays
 from sslkit_evaluators.image_sizes import Square
 from sslkit_evaluators.patch_grid import check_whole_patches
 from sslkit_evaluators.ranked_lists import average_precision
@@ -86,21 +86,21 @@ class CopyDetection(Evaluator):
         check_whole_patches(self.size, backbone.stride)
         self._read()
         for option, folder in (("distractors", self.distractors), ("whitening", self.whitening)):
-            _jpegs_of(option, folder)
+            _more_images(option, folder)
 
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
         """See :class:`sslkit.parts.Evaluator`."""
         found = self._read()
-        blocks = {name: self._features(frozen, list(paths)) for name, paths in found.blocks.items()}
+        blocks = {name: self._all_features(frozen, list(paths)) for name, paths in found.blocks.items()}
         database = torch.cat(
             [
-                self._features(frozen, list(found.originals)),
-                *(self._features(frozen, paths) for paths in [_jpegs_of("distractors", self.distractors)] if paths),
+                self._all_features(frozen, list(found.originals)),
+                *(self._features(frozen, paths) for paths in [_more_images("distractors", self.distractors)] if paths),
             ]
         )
         if self.whitening is not None:
             whiten = learn_whitening(
-                self._features(frozen, _jpegs_of("whitening", self.whitening)), dims=self.whitening_dims
+                self._features(frozen, _more_images("whitening", self.whitening)), dims=self.whitening_dims
             )
             database = whiten(database)
             blocks = {name: whiten(x) for name, x in blocks.items()}
@@ -108,7 +108,9 @@ class CopyDetection(Evaluator):
             f"mAP_{name.replace('/', '-')}": 100 * mean_average_precision(x, database, found.right[name])
             for name, x in blocks.items()
         }
-        return Metrics({key: values[key] for key in sorted(values, key=lambda key: key != "mAP_strong")})
+        # the first is the headline: originals find themselves, and say the least
+        order = sorted(values, key=lambda key: (key == "mAP_original", key != "mAP_strong"))
+        return Metrics({key: values[key] for key in order})
 
     def _read(self) -> Copydays:
         if self.root is None:
@@ -116,8 +118,13 @@ class CopyDetection(Evaluator):
         return read_copydays(Path(self.root))
 
     def _features(self, frozen: Frozen, paths: list[Path]) -> Tensor:
+        """Of those that can be read; the runner lists the others."""
         feature = CopyFeature(frozen.backbone, self.gem_power)
-        x = frozen.features(ImageFiles(paths), transform=Square(self.size), extract=feature, whole=True).x
+        return frozen.features(ImageFiles(paths), transform=Square(self.size), extract=feature, whole=True).x
+
+    def _all_features(self, frozen: Frozen, paths: list[Path]) -> Tensor:
+        """Of images whose place in the list says what is a copy of what."""
+        x = self._features(frozen, paths)
         if len(x) < len(paths):
             raise RunError(f"{len(paths) - len(x)} of {len(paths)} images in {paths[0].parent} cannot be read")
         return x
@@ -140,10 +147,10 @@ def mean_average_precision(asked: Tensor, known: Tensor, right: tuple[tuple[int,
     return total / len(right)
 
 
-def _jpegs_of(option: str, folder: str | None) -> list[Path]:
+def _more_images(option: str, folder: str | None) -> list[Path]:
     if folder is None:
         return []
-    paths = sorted(Path(folder).glob("*.jpg"))
+    paths = list(images_in(Path(folder)))
     if not paths:
-        raise UserError(f"{option}: {folder} holds no .jpg images")
+        raise UserError(f"{option}: {folder} holds no images")
     return paths

@@ -14,6 +14,8 @@ _CROPS = (10, 15, 20, 30, 40, 50, 60, 70, 80)
 #: The folders of copies that are searched for: those of the reference DINO's eval_copy_detection.py.
 BLOCKS = (ORIGINALS, STRONG, *(f"jpegqual/{q}" for q in _QUALITIES), *(f"crops/{c}" for c in _CROPS))
 
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
 
 @dataclass(frozen=True)
 class Copydays:
@@ -39,14 +41,14 @@ def read_copydays(root: Path) -> Copydays:
     Raises:
         UserError: if originals or all copies lack, or a folder has another number of images than there are originals.
     """
-    originals = _jpegs(root / ORIGINALS)
+    originals = images_in(root / ORIGINALS)
     if not originals:
         raise UserError(
-            f"root: {root / ORIGINALS} holds no .jpg; expected are {ORIGINALS}/, {STRONG}/, jpegqual/, crops/"
+            f"root: {root / ORIGINALS} holds no images; expected are {ORIGINALS}/, {STRONG}/, jpegqual/, crops/"
         )
     blocks, right = {}, {}
     for name in BLOCKS:
-        paths = _jpegs(root / name)
+        paths = images_in(root / name)
         if not paths:
             continue
         blocks[name] = paths
@@ -71,5 +73,6 @@ def _families(copies: tuple[Path, ...], originals: tuple[Path, ...]) -> tuple[tu
     return families
 
 
-def _jpegs(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(folder.glob("*.jpg")))
+def images_in(folder: Path) -> tuple[Path, ...]:
+    """The images of a folder in the order of their names, of the types that the reference takes."""
+    return tuple(sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES))

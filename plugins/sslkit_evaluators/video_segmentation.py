@@ -33,6 +33,9 @@ from sslkit_evaluators.mask_picture import filmstrip, mask_png
 from sslkit_evaluators.patch_grid import Frame, check_whole_patches, frame_size
 from sslkit_evaluators.region_and_contour import contour_accuracy, over_frames, region_similarity
 
+#: Pixels that belong to nothing that is judged.
+_VOID = 255
+
 
 class VideoSegmentation(Evaluator):
     """Carries the objects' masks of a video's first frame to all others by the likeness of frozen patch features:
@@ -91,8 +94,6 @@ class VideoSegmentation(Evaluator):
             files.extend((name, mask_png(mask)) for name, mask in zip(names, found, strict=True))
         artifacts = write_gathered(out_dir, files)
         per_object = sorted(gather_items(scores), key=lambda score: score[0])
-        if not per_object:
-            raise RunError("no video has an object in its first mask")
         return Metrics(davis_metrics([judged for _, judged in per_object]), artifacts)
 
     def _read(self) -> list[Video]:
@@ -103,6 +104,10 @@ class VideoSegmentation(Evaluator):
     def _follow(self, frozen: Frozen, video: Video) -> tuple[np.ndarray, np.ndarray]:
         """The masks that are found and those that are right, each uint8 ``[T, H, W]``; the first is given."""
         right = np.stack([read_index_mask(mask) for mask in video.masks])
+        # as in the benchmark's own toolkit (davis2017), which counts objects after that
+        right[right == _VOID] = 0
+        if not right[0].any():
+            raise RunError(f"{video.masks[0]}: the first mask has no object ({_VOID} is void, and 0 is the background)")
         height, width = right.shape[1:]
         patch = frozen.backbone.stride
         columns, rows = (side // patch for side in frame_size(width, height, self.size, patch))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from sslkit.errors import UserError
 from sslkit.parts import (
     Loss,
     LossTerms,
@@ -17,8 +15,10 @@ from sslkit.parts import (
     Views,
     ViewSpec,
     at_least_float32,
+    check_at_least,
+    check_positive,
+    student_views,
     sum_with_gradient,
-    view_partners,
     world_size,
 )
 
@@ -42,12 +42,10 @@ class BarlowTwinsLoss(Loss):
 
     def __init__(self, views: tuple[ViewSpec, ...], weight_off_diagonal: float = 0.0051, eps: float = 1e-5) -> None:
         super().__init__()
-        if not (math.isfinite(weight_off_diagonal) and weight_off_diagonal >= 0):
-            raise UserError(f"weight_off_diagonal is {weight_off_diagonal}: it must be 0 or more")
-        if not (math.isfinite(eps) and eps > 0):
-            raise UserError(f"eps is {eps}: it must be above 0")
+        check_at_least("weight_off_diagonal", weight_off_diagonal, 0)
+        check_positive("eps", eps)
         self.weight_off_diagonal, self.eps = weight_off_diagonal, eps
-        self._pairs = list(combinations(view_partners(views, "barlow_twins"), 2))
+        self._pairs = list(combinations(student_views(views, "barlow_twins"), 2))
 
     def forward(self, student: Outputs, teacher: Outputs | None, views: Views, at: Position) -> LossTerms:
         """The value over all ranks' samples, the same on every rank, in float32 or better."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from itertools import combinations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sslkit.errors import UserError
 from sslkit.parts import (
     Loss,
     LossTerms,
@@ -18,8 +16,10 @@ from sslkit.parts import (
     Views,
     ViewSpec,
     at_least_float32,
+    check_at_least,
+    check_positive,
     gather_with_gradient,
-    view_partners,
+    student_views,
 )
 
 
@@ -54,12 +54,10 @@ class VICRegLoss(Loss):
     ) -> None:
         super().__init__()
         for key, value in {"invariance": invariance, "variance": variance, "covariance": covariance}.items():
-            if not (math.isfinite(value) and value >= 0):
-                raise UserError(f"{key} is {value}: it must be 0 or more")
-        if not (math.isfinite(eps) and eps > 0):
-            raise UserError(f"eps is {eps}: it must be above 0")
+            check_at_least(key, value, 0)
+        check_positive("eps", eps)
         self.invariance, self.variance, self.covariance, self.eps = invariance, variance, covariance, eps
-        self._views = list(view_partners(views, "vicreg"))
+        self._views = student_views(views, "vicreg")
 
     def forward(self, student: Outputs, teacher: Outputs | None, views: Views, at: Position) -> LossTerms:
         """The value of this rank's samples, with all ranks' statistics, in float32 or better."""

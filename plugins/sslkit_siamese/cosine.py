@@ -28,11 +28,11 @@ class _Prediction(Loss):
     needs = frozenset({"predictions"})
 
     def __init__(
-        self, out_dim: int, views: tuple[ViewSpec, ...], prediction_dim: int, teacher_out_dim: int | None
+        self, name: str, out_dim: int, views: tuple[ViewSpec, ...], prediction_dim: int, teacher_out_dim: int | None
     ) -> None:
         super().__init__()
         common_width(out_dim, teacher_out_dim, prediction_dim)
-        self._partners = view_partners(views, "byol or simsiam")
+        self._partners = view_partners(views, name, own=teacher_out_dim is None)
 
     @abstractmethod
     def combine(self, cosines: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class BYOLLoss(_Prediction):
         prediction_dim: int,
         teacher_out_dim: int | None = None,
     ) -> None:
-        super().__init__(out_dim, views, prediction_dim, teacher_out_dim)
+        super().__init__("byol", out_dim, views, prediction_dim, teacher_out_dim)
 
     def combine(self, cosines: Tensor) -> Tensor:
         """See the class."""
@@ -102,7 +102,7 @@ class SimSiamLoss(_Prediction):
         prediction_dim: int,
         teacher_out_dim: int | None = None,
     ) -> None:
-        super().__init__(out_dim, views, prediction_dim, teacher_out_dim)
+        super().__init__("simsiam", out_dim, views, prediction_dim, teacher_out_dim)
 
     def combine(self, cosines: Tensor) -> Tensor:
         """See the class."""

@@ -99,6 +99,7 @@ def _tell(error: UserError | RunError, code: int) -> int:
     rank = os.environ.get("RANK", "0")
     if rank == "0":
         print(f"error: {error}", file=sys.stderr)
-    elif not error.on_every_rank:  # else the first of torchrun's processes speaks for all
+    # what all meet alike the first process of each machine tells: another machine may have another disk
+    elif not error.on_every_rank or os.environ.get("LOCAL_RANK") == "0":
         print(f"error in process {rank}: {error}", file=sys.stderr)
     return code

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
+from torch import Tensor
 
 from sslkit.engine.batchnorm import synchronise
 from sslkit.engine.build_nets import build_student, build_teacher
@@ -20,12 +22,14 @@ from sslkit.engine.param_groups import Rates, parameter_groups
 from sslkit.engine.precision import Precision
 from sslkit.engine.run import Run
 from sslkit.errors import UserError, nearest
+from sslkit.evaluate.borrow import in_eval_mode
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.clip import Clip
 from sslkit.parts.collectives import world_size
 from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.evaluator import Evaluator
+from sslkit.parts.head import Head
 from sslkit.parts.loss import Loss
 from sslkit.parts.optimizer import OptimizerPart
 from sslkit.parts.randomness import isolated
@@ -140,7 +144,7 @@ def _build_losses(
         "views": augmenter.views,
         "prediction_dim": student.predictor.out_dim if student.predictor else None,
         # a function, because a loss that kept the module would own its weights
-        "predict": torch.no_grad()(student.predictor.forward) if student.predictor else None,
+        "predict": partial(_predict, student.predictor) if student.predictor else None,
     }
     losses: dict[str, Loss] = {}
     for key, spec in recipe.losses.items():
@@ -156,6 +160,13 @@ def _build_losses(
     _check_read(recipe, student, losses)
     _tell_statistics(recipe, student, losses)
     return losses
+
+
+def _predict(predictor: Head, projections: Tensor) -> Tensor:
+    """What the predictor says as it stands, which leaves its running statistics alone."""
+    with in_eval_mode(predictor), torch.no_grad():
+        predictions: Tensor = predictor(projections)
+    return predictions
 
 
 def _check_needs(

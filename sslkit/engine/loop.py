@@ -6,8 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-import torch.distributed as dist
-
 from sslkit.data.batch import Batch
 from sslkit.data.enlarged import EnlargedImages
 from sslkit.data.loading import MAX_REPLACEMENTS, AugmentedImages, StepSampler, default_workers, make_loader
@@ -22,7 +20,7 @@ from sslkit.engine.saving import Saving
 from sslkit.engine.signals import StopSignals
 from sslkit.engine.standing import Standing
 from sslkit.engine.step import training_step
-from sslkit.errors import RunError, Stopped, UserError
+from sslkit.errors import RunError, Stopped, UserError, lost_process
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.collectives import rank, world_size
 from sslkit.parts.dataset import Images
@@ -160,9 +158,7 @@ class Loop:
         at = f"at step {self.standing.step}"
         if any(words in str(error) for words in _LOADER_WORDS):
             return RunError(f"a loader process died or hung {at}: {error}")
-        if isinstance(error, dist.DistError) or "gloo" in str(error):
-            return RunError(f"another process of this run failed or was lost {at}; what it said is told beside this")
-        return None
+        return lost_process(error, at)
 
     def _note_bad(self, batch: Batch) -> None:
         if batch.failure:

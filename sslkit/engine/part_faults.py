@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
 
 from sslkit.engine.hooks import check_hooks
 from sslkit.errors import UserError
@@ -24,7 +25,11 @@ def undocumented(kind: str, target: type) -> str | None:
     """
     from docstring_parser import DocstringStyle, parse
 
-    text = inspect.getdoc(target) or ""
+    module, _, name = KINDS[kind].contract.partition(":")
+    contract = getattr(import_module(module), name)
+    # what the contract says of itself is not said of this part
+    own = (cls.__doc__ for cls in target.__mro__ if not issubclass(contract, cls))
+    text = inspect.cleandoc(next((text for text in own if text is not None), ""))
     if not text.strip():
         return "its class has no docstring: `sslkit plugins show` would have nothing to say"
     told = {entry.arg_name for entry in parse(text, style=DocstringStyle.GOOGLE).params if entry.description}

@@ -9,15 +9,25 @@ from torch import nn
 
 
 @contextmanager
-def borrowed(net: nn.Module) -> Iterator[None]:
-    """Eval mode and no gradients for the length of a block; afterwards every module's and parameter's own setting."""
+def in_eval_mode(net: nn.Module) -> Iterator[None]:
+    """Eval mode for the length of a block; afterwards every module's own mode."""
     training = [(module, module.training) for module in net.modules()]
-    gradients = [(parameter, parameter.requires_grad) for parameter in net.parameters()]
-    net.eval().requires_grad_(False)
+    net.eval()
     try:
         yield
     finally:
         for module, flag in training:
             module.training = flag
-        for parameter, flag in gradients:
-            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def borrowed(net: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradients for the length of a block; afterwards every module's and parameter's own setting."""
+    gradients = [(parameter, parameter.requires_grad) for parameter in net.parameters()]
+    with in_eval_mode(net):
+        net.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter, flag in gradients:
+                parameter.requires_grad_(flag)

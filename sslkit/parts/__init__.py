@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from sslkit.parts.evaluator import Evaluator, Features, Frozen, Metrics
     from sslkit.parts.head import Head
     from sslkit.parts.image_file import ImageFiles, file_content, open_image
-    from sslkit.parts.ingredients import at_least_float32, common_width, sinkhorn, view_partners
+    from sslkit.parts.ingredients import at_least_float32, common_width, sinkhorn, student_views, view_partners
     from sslkit.parts.loss import Loss, LossTerms
     from sslkit.parts.optimizer import OptimizerPart
+    from sslkit.parts.option_checks import check_at_least, check_positive
     from sslkit.parts.outputs import Outputs
     from sslkit.parts.position import Position
     from sslkit.parts.preprocess import Preprocess
@@ -55,8 +56,9 @@ _HOMES = {
     "evaluator": ["Evaluator", "Features", "Frozen", "Metrics"],
     "head": ["Head"],
     "image_file": ["ImageFiles", "file_content", "open_image"],
-    "ingredients": ["at_least_float32", "common_width", "sinkhorn", "view_partners"],
+    "ingredients": ["at_least_float32", "common_width", "sinkhorn", "student_views", "view_partners"],
     "loss": ["Loss", "LossTerms"],
+    "option_checks": ["check_at_least", "check_positive"],
     "optimizer": ["OptimizerPart"],
     "outputs": ["Outputs"],
     "position": ["Position"],
@@ -75,10 +77,11 @@ __all__ = [
     "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "Draws", "Evaluator", "Features", "Frozen", "Head",
     "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart", "Outputs", "Picture",
     "Position", "Preprocess", "Row", "RowQueue", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec",
-    "Views", "Watcher", "WeightsMisfit", "at_least_float32", "channels_first", "common_width", "file_content",
-    "gather_items", "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks",
-    "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of",
-    "sinkhorn", "sum_with_gradient", "view_partners", "whole_patches", "world_size",
+    "Views", "Watcher", "WeightsMisfit", "at_least_float32", "channels_first", "check_at_least", "check_positive",
+    "common_width", "file_content", "gather_items", "gather_with_gradient", "generator", "keyed_randomness",
+    "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank",
+    "read_weights", "seed_of", "sinkhorn", "student_views", "sum_with_gradient", "view_partners", "whole_patches",
+    "world_size",
 ]  # fmt: skip
 
 

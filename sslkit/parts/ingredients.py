@@ -15,25 +15,44 @@ def at_least_float32(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def view_partners(views: tuple[ViewSpec, ...], loss: str) -> dict[str, tuple[str, ...]]:
-    """By the student's views: the other views of the image, of those that the teacher sees.
-
-    Views for the teacher are those that targets are made of, whether or not there is a teacher. Views that have no
-    partner are left out.
+def student_views(views: tuple[ViewSpec, ...], loss: str) -> tuple[str, ...]:
+    """The views that the student sees, for a loss that compares them with each other.
 
     Args:
         views: the augmenter's.
         loss: the name of the loss, for the message.
 
     Raises:
+        UserError: if there are fewer than two.
+    """
+    seen = tuple(view.id for view in views if view.student)
+    if len(seen) < 2:
+        raise UserError(
+            f"the loss {loss!r} compares views of an image, and the augmenter makes {len(seen)} for the student: two "
+            "are the least (such as global_crops: 2, apart: false)"
+        )
+    return seen
+
+
+def view_partners(views: tuple[ViewSpec, ...], loss: str, *, own: bool = False) -> dict[str, tuple[str, ...]]:
+    """By the student's views: the image's other views that targets are made of. Views without a partner are left out.
+
+    Args:
+        views: the augmenter's.
+        loss: the name of the loss, for the message.
+        own: whether the student makes the targets itself, of views for the teacher that it sees too; otherwise the
+            teacher makes them, of its views.
+
+    Raises:
         UserError: if no view has a partner.
     """
-    targets = [view.id for view in views if view.teacher]
+    targets = [view.id for view in views if view.teacher and (view.student or not own)]
     partners = {view.id: tuple(other for other in targets if other != view.id) for view in views if view.student}
     if not any(partners.values()):
+        maker = "the student again" if own else "the teacher"
         raise UserError(
             f"the loss {loss!r} compares different views of an image, and the augmenter makes {len(partners)} for the "
-            f"student and {len(targets)} for the teacher: two views are the least (such as global_crops: 2)"
+            f"student and {len(targets)} for {maker}: two views are the least (such as global_crops: 2)"
         )
     return {view: others for view, others in partners.items() if others}
 

@@ -19,10 +19,10 @@ from sslkit.plugins.registry import Registration, Registry
 from sslkit.recipe.specs import spec_of
 from sslkit.testing.case import BrokenRule, Case
 from sslkit.testing.rules import (
+    any_kind,
     augmenter,
     backbone,
     clip,
-    common,
     dataset,
     evaluator,
     head,
@@ -104,7 +104,7 @@ def _checks(cases: list[Case]) -> list[Check]:
     pair = TwoRanks([case for case in cases if case.kind == "loss"])
     found = []
     for case in cases:
-        rules: list[tuple[str, Rule]] = [(rule.__name__, rule) for rule in (*common.RULES, *_RULES[case.kind])]
+        rules: list[tuple[str, Rule]] = [(rule.__name__, rule) for rule in (*any_kind.RULES, *_RULES[case.kind])]
         if case.kind == "loss":
             rules.append(("two_ranks", pair.rule))
         label = f"{case.kind} {case.spec.name.rpartition(':')[2]!r}"
