@@ -23,7 +23,7 @@ def describe_part(part: Registration) -> str:
     options = options_of(target, context)
     documented = parse(inspect.getdoc(target) or "", style=DocstringStyle.GOOGLE)
     texts = {entry.arg_name: " ".join((entry.description or "").split()) for entry in documented.params}
-    lines = [f"{part.kind} {part.name!r}, of plugin {part.plugin!r} ({part.distribution})", ""]
+    lines = [f"{part.kind} {part.name!r}, of {part.owner}", ""]
     lines += [documented.description or "(no description)", "", "options:"]
     for option in options.values():
         lines += [f"  {option.name}: {_type(option)}, {_default(option)}"]

@@ -20,7 +20,7 @@ def doctor(registry: Registry) -> tuple[list[str], list[str]]:
     lines += [f"  {plugin:20} switched off by {how}" for plugin, how in registry.off.items()]
     problems = registry.complaints()
     problems += [
-        f"the {part.kind} {part.name!r} of {_owner(part)}: {fault}" for part in registry.parts for fault in faults(part)
+        f"the {part.kind} {part.name!r} of {part.owner}: {fault}" for part in registry.parts for fault in faults(part)
     ]
     return lines, problems + _clashes(registry)
 
@@ -35,17 +35,13 @@ def faults(part: Registration) -> list[str]:
     return [fault for fault in found if fault]
 
 
-def _owner(part: Registration) -> str:
-    return f"plugin {part.plugin!r} ({part.distribution})"
-
-
 def _clashes(registry: Registry) -> list[str]:
     told = []
     for kind in KINDS:
         for name in registry.names(kind):
             parts = [part for part in registry.parts if (part.kind, part.name) == (kind, name)]
             if len(parts) > 1:
-                owners = " and ".join(_owner(part) for part in parts)
+                owners = " and ".join(part.owner for part in parts)
                 told.append(
                     f"two plugins bring a {kind} {name!r}: {owners}; recipes must write {parts[0].plugin}:{name}"
                 )

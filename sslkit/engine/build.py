@@ -20,6 +20,7 @@ from sslkit.engine.hooks import Acting
 from sslkit.engine.network import Network
 from sslkit.engine.param_groups import Rates, parameter_groups
 from sslkit.engine.precision import Precision
+from sslkit.engine.promises import check_created, check_split
 from sslkit.engine.run import Run
 from sslkit.errors import UserError, nearest
 from sslkit.evaluate.borrow import in_eval_mode
@@ -56,6 +57,7 @@ def dataset(spec: PartSpec) -> Dataset:
 def training_images(recipe: Recipe, data: Dataset) -> Images:
     """The images of the recipe's data to train on."""
     images = data.split("train")
+    check_split(recipe.data, images)
     if images is None or len(images) == 0:
         raise UserError(f"{recipe.data.where}: the data set {recipe.data.name!r} has no images to train on")
     return images
@@ -107,6 +109,8 @@ def build_run(recipe: Recipe, steps: Length, classes: int | None, device: torch.
     teacher = build_teacher(recipe, rule, student, classes, device)
     losses = _build_losses(recipe, student, teacher, augmenter, classes, device)
     part = cast(OptimizerPart, construct(recipe.optimizer))
+    optimizer = part.create(parameter_groups(student, recipe.param_groups))
+    check_created(recipe.optimizer, optimizer)
     per = recipe.train.lr_per_images
     lr = part.lr.scaled(recipe.train.batch_size / per) if per else part.lr
     return Run(
@@ -120,7 +124,7 @@ def build_run(recipe: Recipe, steps: Length, classes: int | None, device: torch.
         rule=rule,
         losses=losses,
         weights={key: spec.weight for key, spec in recipe.losses.items()},
-        optimizer=part.create(parameter_groups(student, recipe.param_groups)),
+        optimizer=optimizer,
         rates=Rates(lr, part.weight_decay, steps.total, steps.steps_per_epoch),
         clip=cast(Clip, construct(recipe.clip)) if recipe.clip else None,
         precision=Precision(recipe.train.precision, device),

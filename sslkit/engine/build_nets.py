@@ -11,6 +11,7 @@ from sslkit.engine.architectures import fitting
 from sslkit.engine.batchnorm import synchronise
 from sslkit.engine.construct import construct
 from sslkit.engine.network import Network, teacher_mode
+from sslkit.engine.promises import check_start
 from sslkit.errors import UserError
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.head import Head
@@ -58,6 +59,7 @@ def build_teacher(
     start = _own_architecture(recipe, student, classes, device) if own else student
     # before DDP wraps the student
     teacher = rule.start(Network(start.backbone, start.head, None, recipe.train.view_batching))
+    check_start(recipe.teacher, teacher)
     if teacher is None:
         return None
     teacher = cast(Network, teacher)

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from sslkit.engine.promises import check_attributes
 from sslkit.errors import UserError
 from sslkit.parts.kinds import KINDS
 from sslkit.recipe.model import PartSpec
@@ -25,13 +26,15 @@ def construct(spec: PartSpec, context: Mapping[str, Any] | None = None) -> Any:
         raise UserError(f"{spec.where}: the {spec.kind} {spec.name!r} needs {_REASONS.get(missing[0], missing[0])}")
     options = {key: construct(value) if isinstance(value, PartSpec) else value for key, value in spec.options.items()}
     try:
-        return spec.target(**options, **given)
+        part = spec.target(**options, **given)
     except UserError as error:
         raise UserError(spec.located(str(error))) from error
     except (ValueError, TypeError) as error:
         raise UserError(
             f"{spec.where}: the {spec.kind} {spec.name!r} refuses its options: {type(error).__name__}: {error}"
         ) from error
+    check_attributes(spec, part)
+    return part
 
 
 _REASONS = {

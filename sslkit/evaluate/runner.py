@@ -149,6 +149,8 @@ def _evaluate(
 
 def _take(label: str, metrics: Metrics, out: Path, result: EvaluationResult) -> None:
     """Check what an evaluator gave, and add it to the result."""
+    if not isinstance(metrics, Metrics):
+        raise RunError(f"{label}: evaluate gives a {type(metrics).__name__} and not sslkit.parts.Metrics")
     for name, value in metrics.values.items():
         if not _METRIC.fullmatch(name):
             raise RunError(f"{label}: {name!r} is no name for a metric: use letters, digits, '_', '.' and '-'")

@@ -27,6 +27,11 @@ class Registration:
     plugin: str
     distribution: str
 
+    @property
+    def owner(self) -> str:
+        """The plugin and its distribution, for messages."""
+        return f"plugin {self.plugin!r} ({self.distribution})"
+
     def load(self) -> type:
         """Import the class behind the name.
 
@@ -39,7 +44,7 @@ class Registration:
                 found = getattr(import_module(module), attribute)
             except Exception as error:
                 raise UserError(
-                    f"the {self.kind} {self.name!r} of plugin {self.plugin!r} ({self.distribution}) cannot be "
+                    f"the {self.kind} {self.name!r} of {self.owner} cannot be "
                     f"imported from {self.target!r}: {type(error).__name__}: {error}"
                 ) from error
         else:
@@ -48,7 +53,7 @@ class Registration:
         contract = getattr(import_module(contract_module), contract_name)
         if not (isinstance(found, type) and issubclass(found, contract)):
             raise UserError(
-                f"the {self.kind} {self.name!r} of plugin {self.plugin!r} ({self.distribution}) is not a "
+                f"the {self.kind} {self.name!r} of {self.owner} is not a "
                 f"{contract_name}: its class must derive from sslkit.parts.{contract_name}"
             )
         return found
@@ -88,7 +93,7 @@ class Registry:
             if part.kind == kind and part.name == plain and plugin in ("", part.plugin, part.distribution.split()[0])
         ]
         if len(found) > 1:
-            owners = " and ".join(f"{part.plugin!r} ({part.distribution})" for part in found)
+            owners = " and ".join(part.owner for part in found)
             raise UserError(f"two plugins bring a {kind} {name!r}: {owners}; write {found[0].plugin}:{plain}")
         if not found:
             hint = "".join(f"; plugin {plugin!r} failed to load: {why}" for plugin, why in self.broken.items())

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sslkit.errors import UserError
+from sslkit.parts.kinds import KINDS
 from sslkit.parts.preprocess import Preprocess
 from sslkit.recipe.settings import Checkpointing, EvaluateWhen, ParamRule, Train
 
@@ -22,6 +24,7 @@ class PartSpec:
         options: every option with its typed value; schedules are nested ``PartSpec``.
         where: ``file:line`` of its section, for messages.
         places: ``file:line: key`` of the options that were given.
+        owner: the plugin that brought it, and its distribution.
     """
 
     kind: str
@@ -30,6 +33,19 @@ class PartSpec:
     options: Mapping[str, Any]
     where: str = field(default="", compare=False)
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
+    owner: str = field(default="", compare=False)
+
+    def breach(self, what: str) -> UserError:
+        """The error that the part's class does not keep the contract of its kind: the fault of its author.
+
+        Args:
+            what: what it does instead, such as ``forward gives a Tensor instead of Tokens``.
+        """
+        contract = KINDS[self.kind].contract.rpartition(":")[2]
+        return UserError(
+            f"{self.where}: the {self.kind} {self.name!r} of {self.owner} breaks the contract sslkit.parts.{contract}: "
+            f"{what}; see docs/contracts.md#{self.kind}"
+        )
 
     def located(self, sentence: str) -> str:
         """What the part says, with the place of the option that the sentence begins with, else of the part."""

@@ -46,7 +46,8 @@ class Specs:
         name, beside = str(named.name), frozenset(beside)
         noun = f"{KINDS[kind].name} {name!r}"
         try:
-            target = self.registry.find(kind, name).load()
+            part = self.registry.find(kind, name)
+            target = part.load()
             options = options_of(target, KINDS[kind].context)
         except UserError as error:
             raise named.at.error(str(error)) from error
@@ -60,7 +61,7 @@ class Specs:
                 raise stack[0].error(f"there is no such option of the {noun}; {nearest(key, [*options, *beside])}")
         values = {option.name: self._value(option, stacks, named.at, noun) for option in options.values()}
         places = {key: stack[-1].place for key, stack in stacks.items()}
-        return PartSpec(kind, name, target, values, named.at.section, places)
+        return PartSpec(kind, name, target, values, named.at.section, places, part.owner)
 
     def settings(self, cls: type[T], stacks: Stacks, at: Given) -> T:
         """One of the dataclasses of settings, typed and within its ranges.

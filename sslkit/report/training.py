@@ -16,6 +16,7 @@ from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import build_run, dataset, evaluators, length, training_images, watchers
 from sslkit.engine.checkpoint import CheckpointStore
 from sslkit.engine.distributed import choose_device, first_decides, is_first, process_group
+from sslkit.engine.dry_run import dry_run
 from sslkit.engine.environment import environment
 from sslkit.engine.files import write_json
 from sslkit.engine.hooks import Watching
@@ -158,6 +159,7 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[L
     steps = length(recipe, len(images))
     classes = len(images.classes) if images.classes is not None else None
     run = build_run(recipe, steps, classes, device)
+    dry_run(recipe, run, classes)
     judges = evaluators(recipe)
     # a folder of a million images is listed once
     judged = dataset(recipe.eval_data) if recipe.eval_data else data
