@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,8 @@ def _on_a_rank(own: int, cases: list[Case], folder: str) -> None:
         torch.save(found, f"{folder}/found.pt")
     dist.barrier()
     dist.destroy_process_group()
+    # torch's own threads now and then abort the interpreter's end: what was found is written
+    os._exit(0)
 
 
 def _outcome(case: Case) -> dict[str, Tensor]:
