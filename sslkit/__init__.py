@@ -2,7 +2,8 @@
 
 The public API, imported lazily so that ``import sslkit`` costs neither torch nor timm:
 
-- :func:`sslkit.fit` trains from a recipe; :func:`sslkit.load_backbone` gives back what was learned.
+- :func:`sslkit.fit` trains from a recipe; :func:`sslkit.load_backbone` gives back what was learned;
+  :func:`sslkit.ablate` compares recipes.
 - :data:`sslkit.hookimpl` marks a plugin's hooks; :mod:`sslkit.parts` holds the contracts that parts implement.
 """
 
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from sslkit.ablation.api import ablate as ablate
     from sslkit.report.api import fit as fit
     from sslkit.report.load import load_backbone as load_backbone
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "fit", "hookimpl", "load_backbone"]
+__all__ = ["__version__", "ablate", "fit", "hookimpl", "load_backbone"]
 
 hookimpl = pluggy.HookimplMarker("sslkit")
 
@@ -26,7 +28,7 @@ def __getattr__(name: str) -> object:
     # import_module and not `from ... import`: torch stays out of `sslkit --help` and of entry-point modules
     from importlib import import_module
 
-    homes = {"fit": "sslkit.report.api", "load_backbone": "sslkit.report.load"}
+    homes = {"ablate": "sslkit.ablation.api", "fit": "sslkit.report.api", "load_backbone": "sslkit.report.load"}
     if name in homes:
         return getattr(import_module(homes[name]), name)
     raise AttributeError(f"module 'sslkit' has no attribute {name!r}")

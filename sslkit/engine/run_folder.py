@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
 from sslkit.engine.files import leftovers, write_json, write_text
+from sslkit.engine.folder_lock import FolderLock
 from sslkit.errors import UserError
 from sslkit.recipe.dump import to_yaml
 
@@ -23,10 +21,6 @@ FREE_KEYS = (
     "train.workers", "train.worker_timeout", "train.threads", "train.device", "train.max_steps", "train.log_every",
     "checkpoint", "watch", "evaluate", "eval_data", "data.root",
 )  # fmt: skip
-
-#: Seconds in which the loader processes of a killed run notice that it is gone (torch looks every 5): they hold the
-#: folder's lock until then.
-_LINGER = 20.0
 
 
 class RunFolder:
@@ -41,7 +35,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.pictures = path / "pictures"
         self.summary_file = path / "summary.json"
-        self._lock: IO[str] | None = None
+        self._lock: FolderLock | None = None
 
     def open(self, resolved: Mapping[str, Any], fresh: bool) -> None:
         """Take the folder for a run of this recipe; what was there before is continued.
@@ -71,7 +65,10 @@ class RunFolder:
 
     def _make(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
+        self._lock = FolderLock(
+            self.path,
+            f"--out {self.path}: another process is training there; wait for it, or name another folder with --out",
+        )
         for left in leftovers(self.path / "recipe.yaml"):
             left.unlink()
 
@@ -81,7 +78,7 @@ class RunFolder:
     def close(self) -> None:
         """Let other processes have the folder."""
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     def summary(self) -> dict[str, Any] | None:
@@ -112,27 +109,6 @@ class RunFolder:
                 f"--out {self.path}: the folder holds {strange[0]!r} and is no run; name an empty or a new one"
             )
 
-    def _take_lock(self) -> None:
-        lock = (self.path / ".lock").open("a+")
-        deadline = time.monotonic() + _LINGER
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                lock.seek(0)
-                if _alive(lock.read()) or time.monotonic() > deadline:
-                    lock.close()
-                    raise UserError(
-                        f"--out {self.path}: another process is training there; wait for it, or name another folder "
-                        "with --out"
-                    ) from None
-            time.sleep(0.1)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        self._lock = lock
-
     def _check_recipe(self, resolved: Mapping[str, Any]) -> None:
         file = self.path / "recipe.yaml"
         # where nothing was trained (a first try with a mistake in it), nothing is lost
@@ -161,17 +137,6 @@ class RunFolder:
         while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
             number += 1
         return aside
-
-
-def _alive(pid: str) -> bool:
-    """Whether the process that has locked a folder still runs; yes, where that cannot be known."""
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except (ValueError, OSError):
-        return True
-    return True
 
 
 def different_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -1,0 +1,20 @@
+"""``python -m sslkit.cli.child ...``: the ``sslkit`` command as a runner starts it, which does not outlive it.
+
+A runner that is killed cannot tell its processes; the kernel does: each saves and stops, as after any SIGTERM.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+
+from sslkit.cli.main import main
+
+#: ``PR_SET_PDEATHSIG`` of Linux's prctl(2).
+_SIGNAL_WHEN_THE_PARENT_DIES = 1
+
+if __name__ == "__main__":
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SIGNAL_WHEN_THE_PARENT_DIES, int(signal.SIGTERM))
+    sys.exit(main(sys.argv[1:]))
