@@ -241,3 +241,17 @@ def test_a_run_that_hangs_past_its_limit_has_failed(tmp_path: Path, subprocess_e
     assert done.returncode == 1
     assert "0 of 4 runs finished" in done.stdout
     assert "failed. it took longer than 0.01 minutes" in done.stdout
+
+
+def test_a_shipped_grid_is_found_by_its_name(tmp_path: Path, subprocess_env: dict[str, str]) -> None:
+    def run(name: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-m", "sslkit", "ablate", "--recipe", name, "--dry-run"]
+        return subprocess.run(words, cwd=tmp_path, env=subprocess_env, capture_output=True, text=True, check=False)
+
+    done = run("ablations/teacher")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("teacher=ema  seed 0  open\n")
+    assert "12 runs of 4 cells, in ablations/teacher" in done.stdout
+    assert not list(tmp_path.iterdir())
+    assert "did you mean 'ablations/teacher'?" in run("ablations/teachers").stderr
+    assert "add --axis KEY=VALUE,VALUE" in run("quickstart").stderr

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """examples:
   sslkit ablate --recipe quickstart --axis teacher=ema,frozen_epoch,student_copy --axis head.use_bn=false,true --seeds 3
-  sslkit ablate --recipe grid.yaml --jobs 2        # a file with axes of named overrides; see docs/ablate.md
+  sslkit ablate --recipe ablations/teacher --jobs 2    # a grid that ships: four teacher rules, three seeds
+  sslkit ablate --recipe grid.yaml                 # a file with axes of named overrides; see docs/ablate.md
   sslkit ablate --recipe grid.yaml --dry-run       # checks every cell, and lists them
 """
 
@@ -48,8 +49,9 @@ def run(argv: Sequence[str]) -> int:
 def _grid(args: argparse.Namespace) -> Grid:
     from sslkit.ablation.grid import Grid, cells_of, seeds_of
     from sslkit.ablation.read import axes_from_words, is_grid, read_grid
+    from sslkit.recipe.find import shipped_grid
 
-    path = Path(args.recipe)
+    path = shipped_grid(args.recipe) or Path(args.recipe)
     if path.is_file() and is_grid(path):
         if args.axis or args.seeds is not None or args.metric:
             raise UserError(

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from sslkit.errors import UserError, nearest
 
+#: The folder of shipped grids, which `sslkit ablate` takes; they are no recipes.
+GRIDS = "ablations"
+
 
 @dataclass(frozen=True)
 class Shipped:
@@ -38,7 +41,20 @@ def list_recipes() -> list[Shipped]:
     return [
         Shipped(path.relative_to(folder).with_suffix("").as_posix(), path, leading_comment(path))
         for path in sorted(folder.rglob("*.yaml"))
+        if GRIDS not in path.relative_to(folder).parts
     ]
+
+
+def shipped_grid(name: str) -> Path | None:
+    """The file of a shipped grid, such as ``ablations/teacher``; None if there is none of this name."""
+    folder = shipped_folder()
+    if folder is None or not name.startswith(f"{GRIDS}/"):
+        return None
+    path = folder / f"{name.removesuffix('.yaml')}.yaml"
+    if not path.is_file():
+        known = {f"{GRIDS}/{grid.stem}" for grid in (folder / GRIDS).glob("*.yaml")}
+        raise UserError(f"there is no grid {name!r}; {nearest(name, known)}")
+    return path
 
 
 def leading_comment(path: Path) -> str:
