@@ -147,23 +147,23 @@ def grid_file(folder: Path) -> Path:
     return file
 
 
+def finish(folder: Path, file: Path, out: str, env: dict[str, str]) -> str:
+    """Run an ablation to its end; what it said."""
+    done = subprocess.run(
+        command(file, out), cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def command(file: Path, out: str, *more: str) -> list[str]:
     return [sys.executable, "-m", "sslkit", "ablate", "--recipe", str(file), "--out", out, "--jobs", "2", *more]
 
 
 def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path: Path, subprocess_env: dict[str, str]) -> None:
     file = grid_file(tmp_path)
-    done = subprocess.run(
-        command(file, "whole"),
-        cwd=tmp_path,
-        env=subprocess_env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 of 4 runs finished" in done.stdout
+    said = finish(tmp_path, file, "whole", subprocess_env)
+    assert "4 of 4 runs finished" in said
     for seconds in (2.0, 5.0, 8.0):
         runner = subprocess.Popen(
             command(file, "killed"), cwd=tmp_path, env=subprocess_env, stdout=subprocess.DEVNULL, start_new_session=True
@@ -171,16 +171,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path: Path, subp
         time.sleep(seconds)
         os.kill(runner.pid, signal.SIGKILL)
         runner.wait()
-    done = subprocess.run(
-        command(file, "killed"),
-        cwd=tmp_path,
-        env=subprocess_env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    finish(tmp_path, file, "killed", subprocess_env)
     for name in ("results.csv", "table.md"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     for log in (tmp_path / "killed/logs").iterdir():

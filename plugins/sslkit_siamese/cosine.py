@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -26,13 +27,15 @@ class _Prediction(Loss):
     """What both losses share: predictions of every view, and the other view's projections, both of unit length."""
 
     needs = frozenset({"predictions"})
+    #: The name of the loss, for messages.
+    called: ClassVar[str]
 
     def __init__(
-        self, name: str, out_dim: int, views: tuple[ViewSpec, ...], prediction_dim: int, teacher_out_dim: int | None
+        self, out_dim: int, views: tuple[ViewSpec, ...], prediction_dim: int, teacher_out_dim: int | None = None
     ) -> None:
         super().__init__()
         common_width(out_dim, teacher_out_dim, prediction_dim)
-        self._partners = view_partners(views, name, own=teacher_out_dim is None)
+        self._partners = view_partners(views, self.called, own=teacher_out_dim is None)
 
     @abstractmethod
     def combine(self, cosines: Tensor) -> Tensor:
@@ -66,14 +69,7 @@ class BYOLLoss(_Prediction):
         teacher_out_dim: K of the teacher's head, where there is a teacher.
     """
 
-    def __init__(
-        self,
-        out_dim: int,
-        views: tuple[ViewSpec, ...],
-        prediction_dim: int,
-        teacher_out_dim: int | None = None,
-    ) -> None:
-        super().__init__("byol", out_dim, views, prediction_dim, teacher_out_dim)
+    called = "byol"
 
     def combine(self, cosines: Tensor) -> Tensor:
         """See the class."""
@@ -95,14 +91,7 @@ class SimSiamLoss(_Prediction):
         teacher_out_dim: K of the teacher's head, where there is a teacher.
     """
 
-    def __init__(
-        self,
-        out_dim: int,
-        views: tuple[ViewSpec, ...],
-        prediction_dim: int,
-        teacher_out_dim: int | None = None,
-    ) -> None:
-        super().__init__("simsiam", out_dim, views, prediction_dim, teacher_out_dim)
+    called = "simsiam"
 
     def combine(self, cosines: Tensor) -> Tensor:
         """See the class."""
