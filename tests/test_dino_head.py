@@ -59,6 +59,16 @@ def test_agrees_with_the_formula_for_any_depth(layers: int, use_bn: bool) -> Non
     assert sum(isinstance(module, nn.BatchNorm1d) for module in head.modules()) == (layers - 1) * use_bn
 
 
+def test_without_a_bottleneck_nothing_is_normalised() -> None:
+    torch.manual_seed(0)
+    head = DINOHead(6, out_dim=5, hidden_dim=8, bottleneck_dim=None).double()
+    assert head.mlp[-1].out_features == 8
+    state = head.last_layer.state_dict()
+    weights = state["weight_v"] / state["weight_v"].norm(dim=1, keepdim=True)
+    features = torch.randn(7, 6, dtype=torch.float64)
+    torch.testing.assert_close(head(features), head.mlp(features) @ weights.T, rtol=1e-10, atol=1e-12)
+
+
 def test_any_leading_dimensions() -> None:
     head = DINOHead(6, out_dim=5, hidden_dim=8, bottleneck_dim=4, use_bn=True)
     features = torch.randn(3, 2, 6)

@@ -29,7 +29,8 @@ class DINOHead(Head):
         out_dim: number of prototypes, the width of what goes out.
         layers: linear layers of the MLP; 1: a single one straight to the bottleneck.
         hidden_dim: width of the MLP.
-        bottleneck_dim: width that is normalised.
+        bottleneck_dim: width that is normalised; None: no bottleneck: the MLP's last layer is as wide as the others,
+            and nothing is normalised (appendix, "projection head").
         use_bn: BatchNorm after every hidden layer.
         norm_last_layer: keep ``g`` at 1, so that all prototypes have length 1; steadier, and a little worse for
             long runs.
@@ -43,13 +44,14 @@ class DINOHead(Head):
         out_dim: int = 65536,
         layers: int = 3,
         hidden_dim: int = 2048,
-        bottleneck_dim: int = 256,
+        bottleneck_dim: int | None = 256,
         use_bn: bool = False,
         norm_last_layer: bool = True,
         freeze_last_layer_epochs: int = 1,
     ) -> None:
         super().__init__()
-        counts = {"out_dim": out_dim, "layers": layers, "hidden_dim": hidden_dim, "bottleneck_dim": bottleneck_dim}
+        width = hidden_dim if bottleneck_dim is None else bottleneck_dim
+        counts = {"out_dim": out_dim, "layers": layers, "hidden_dim": hidden_dim, "bottleneck_dim": width}
         for key, count in counts.items():
             if count < 1:
                 raise UserError(f"{key} is {count}: it must be 1 or more")
@@ -57,13 +59,14 @@ class DINOHead(Head):
             raise UserError(f"freeze_last_layer_epochs is {freeze_last_layer_epochs}: it must be 0 (never) or more")
         self.out_dim = out_dim
         self.freeze_last_layer_epochs = freeze_last_layer_epochs
-        self.mlp = _mlp([in_dim, *[hidden_dim] * (layers - 1), bottleneck_dim], use_bn)
-        self.last_layer = Prototypes(bottleneck_dim, out_dim, learn_lengths=not norm_last_layer)
+        self.normalised = bottleneck_dim is not None
+        self.mlp = _mlp([in_dim, *[hidden_dim] * (layers - 1), width], use_bn)
+        self.last_layer = Prototypes(width, out_dim, learn_lengths=not norm_last_layer)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits ``[..., K]`` of features ``[..., D]``; BatchNorm's statistics are over all leading dimensions."""
         rows = self.mlp(features.reshape(-1, features.shape[-1]))
-        logits: Tensor = self.last_layer(F.normalize(rows, dim=-1))
+        logits: Tensor = self.last_layer(F.normalize(rows, dim=-1) if self.normalised else rows)
         return logits.reshape(*features.shape[:-1], self.out_dim)
 
     @sslkit.hookimpl
