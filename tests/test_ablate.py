@@ -1,13 +1,10 @@
-"""Ablations: cells and statistics by hand, and real runs that are killed, fail and go on."""
+"""Ablations: grids, plans and statistics; see test_ablate_runs.py for real runs."""
 
 from __future__ import annotations
 
 import math
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +13,16 @@ import pytest
 import yaml
 from scipy import stats
 
-import sslkit
 from sslkit.ablation.grid import Grid, axis_of, cells_of, seeds_of
 from sslkit.ablation.plan import plan
 from sslkit.ablation.read import axes_from_words, read_grid
-from sslkit.ablation.results import table
 from sslkit.ablation.statistics import paired_difference
+from sslkit.ablation.table import metrics_of, table
 from sslkit.errors import UserError
 from sslkit.plugins.manager import load_registry
-from tiny_run import TINY_VIT
+from tiny_grid import SHORT
 
 AXES = {"a": axis_of("a", [1, 2, 3]), "b": axis_of("b", {"no": None, "yes": {"head.use_bn": True}})}
-#: A run of a few steps with a number at the end.
-SHORT = TINY_VIT | {
-    "train": {"epochs": 1, "batch_size": 64, "lr_per_images": None, "workers": 0, "threads": 1},
-    "evaluate": {"knn": {"k": [5]}},
-}
-METRIC = "teacher/knn/k5_top1"
 
 
 def names(*args: object, **kwargs: object) -> list[str]:
@@ -124,114 +114,63 @@ def test_differences_are_those_of_a_paired_t_test() -> None:
     assert paired_difference({0: 1.0}, {1: 1.0}) is None
 
 
+def rows_of(values: dict[str, list[float]], metric: str = "m") -> pd.DataFrame:
+    return pd.DataFrame(
+        {"cell": cell, "seed": seed, "status": "finished", "reason": "", "metric": metric, "value": value}
+        for cell, of in values.items() for seed, value in enumerate(of)
+    )  # fmt: skip
+
+
 def test_a_table_marks_chance_and_what_is_separated() -> None:
     cells = cells_of({"a": axis_of("a", [1, 2, 3])})
     values = {"a=1": [50.0, 51.0, 52.0], "a=2": [60.0, 61.5, 62.0], "a=3": [49.0, 53.0, 52.0]}
-    frame = pd.DataFrame(
-        {"cell": cell, "seed": seed, "status": "finished", "reason": "", "metric": "m", "value": value}
-        for cell, of in values.items() for seed, value in enumerate(of)
-    )  # fmt: skip
-    text = table(Grid("quickstart", cells, (0, 1, 2), ("m",)), frame)
+    text = table(Grid("quickstart", cells, (0, 1, 2), ("m",)), rows_of(values))
     assert "| a=1 | 51.00 | 1.00 | 3 |  |  |  |" in text
     assert "| a=2 | **61.17** | 1.04 | 3 | +10.17 | 9.45 to 10.88 |  |" in text
     (chance,) = [line for line in text.splitlines() if line.startswith("| a=3")]
     assert chance.endswith("| ~ |")
 
 
-def grid_file(folder: Path) -> Path:
-    (folder / "short.yaml").write_text(yaml.safe_dump(SHORT))
-    file = folder / "grid.yaml"
-    file.write_text(yaml.safe_dump({
-        "recipe": "short.yaml", "axes": {"teacher": ["ema", "student_copy"]}, "seeds": 2, "metrics": [METRIC],
-    }))  # fmt: skip
-    return file
+def test_the_best_cell_is_bold_only_if_it_is_separated_from_every_other_one() -> None:
+    cells = cells_of({"a": axis_of("a", [1, 2, 3])})
+    values = {"a=1": [50.0, 51.0, 52.0], "a=2": [60.0, 61.5, 62.0], "a=3": [60.5, 61.0, 61.9]}
+    assert "**" not in table(Grid("quickstart", cells, (0, 1, 2)), rows_of(values))
+    values["a=1"] = [70.0, 71.6, 72.0]
+    assert "| a=1 | **71.20** |" in table(Grid("quickstart", cells, (0, 1, 2)), rows_of(values))
 
 
-def finish(folder: Path, file: Path, out: str, env: dict[str, str]) -> str:
-    """Run an ablation to its end; what it said."""
-    done = subprocess.run(
-        command(file, out), cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def test_without_names_tables_have_each_evaluator_s_first_number() -> None:
+    grid = Grid("quickstart", cells_of({"a": axis_of("a", [1])}), (0,))
+    names = ["student/knn/k20_top1", "student/knn/k20_top5", "teacher/knn/k20_top1", "teacher/knn_b/k5_top1"]
+    frame = pd.concat([rows_of({"a=1": [1.0]}, name) for name in names])
+    assert metrics_of(grid, frame) == [names[0], names[2], names[3]]
 
 
-def command(file: Path, out: str, *more: str) -> list[str]:
-    return [sys.executable, "-m", "sslkit", "ablate", "--recipe", str(file), "--out", out, "--jobs", "2", *more]
+def test_a_cell_is_told_by_what_differs_from_the_baseline() -> None:
+    base, *others = cells_of(AXES, "one_at_a_time", {"a": "2"})
+    assert [cell.beside(base) for cell in (base, *others)] == ["a=2 b=no", "a=1", "a=3", "b=yes"]
 
 
-def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path: Path, subprocess_env: dict[str, str]) -> None:
-    file = grid_file(tmp_path)
-    said = finish(tmp_path, file, "whole", subprocess_env)
-    assert "4 of 4 runs finished" in said
-    for seconds in (2.0, 5.0, 8.0):
-        runner = subprocess.Popen(
-            command(file, "killed"), cwd=tmp_path, env=subprocess_env, stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        time.sleep(seconds)
-        os.kill(runner.pid, signal.SIGKILL)
-        runner.wait()
-    finish(tmp_path, file, "killed", subprocess_env)
-    for name in ("results.csv", "table.md"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    for log in (tmp_path / "killed/logs").iterdir():
-        assert log.read_text().count("what to try next") == 1  # how a run that finishes closes
-    rows = pd.read_csv(tmp_path / "whole/results.csv")
-    assert list(rows.columns) == ["cell", "teacher", "seed", "status", "reason", "metric", "value"]
-    assert set(rows["metric"]) == {METRIC}
-    # each cell is an ordinary run
-    show = [sys.executable, "-m", "sslkit", "fit", "--recipe", "whole/recipes/teacher=ema_seed=1.yaml"]
-    words = ["--out", "whole/runs/teacher=ema_seed=1"]
-    shown = subprocess.run(
-        [*show, *words], cwd=tmp_path, env=subprocess_env, capture_output=True, text=True, check=False
-    )
-    assert shown.returncode == 0
-    assert "holds this run, finished" in shown.stdout
+def test_what_a_part_refuses_is_told_before_the_first_run_too() -> None:
+    cells = cells_of({"head.layers": axis_of("head.layers", [3, 0])})
+    with pytest.raises(UserError, match="cell 'head.layers=0': .*layers is 0: it must be 1 or more"):
+        plan(Grid(SHORT, cells, (0,)), load_registry())
+    cells = cells_of({"train.batch_size": axis_of("train.batch_size", [64, 5000])})
+    with pytest.raises(UserError, match="cell 'train.batch_size=5000': .*more than the 1437 images"):
+        plan(Grid(SHORT, cells, (0,)), load_registry())
 
 
-def test_a_run_that_fails_is_a_row_and_is_tried_again_when_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    plugin = tmp_path / "sometimes.py"
-    plugin.write_text(
-        '"""A watcher."""\nimport sslkit\nfrom pathlib import Path\nfrom sslkit.parts import Clip\nimport torch\n\n\n'
-        'class Sometimes(Clip):\n    """Fails while a file exists."""\n    def __call__(self, gradients):\n'
-        '        norms = torch.stack([g.norm() for g in gradients])\n'
-        f'        return norms / 0 if Path({str(tmp_path / "bad")!r}).exists() else norms\n\n\n'
-        '@sslkit.hookimpl\ndef sslkit_register(registry):\n    registry.clip("sometimes", Sometimes)\n'
-    )  # fmt: skip
-    (tmp_path / "bad").touch()
-
-    def run(**options: object) -> pd.DataFrame:
-        axes = {"clip": {"none": None, "sometimes": {"clip": "sometimes"}}}
-        return sslkit.ablate(SHORT, axes, metrics=[METRIC], out="abl", jobs=2, plugins=plugin, **options)
-
-    rows = run()
-    assert list(rows["status"]) == ["finished", "failed"]
-    assert "not finite" in rows["reason"][1]
-    assert "- clip=sometimes, seed 0: failed. " in (tmp_path / "abl/table.md").read_text()
-    (tmp_path / "bad").unlink()
-    assert list(run()["status"]) == ["finished", "failed"]  # it is not run again by itself
-    rows = run(retry=True)
-    assert list(rows["status"]) == ["finished", "finished"]
-    assert rows["value"].between(5, 100).all()
-
-
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="the folder holds 'thesis.txt' and is no ablation"):
-        sslkit.ablate(SHORT, {"teacher": ["ema"]}, out=tmp_path)
-
-
-def test_a_run_that_hangs_past_its_limit_has_failed(tmp_path: Path, subprocess_env: dict[str, str]) -> None:
-    words = command(grid_file(tmp_path), "abl", "--limit", "0.01")
-    done = subprocess.run(
-        words, cwd=tmp_path, env=subprocess_env, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 1
-    assert "0 of 4 runs finished" in done.stdout
-    assert "failed. it took longer than 0.01 minutes" in done.stdout
+def test_a_budget_is_minutes(tmp_path: Path) -> None:
+    file = tmp_path / "grid.yaml"
+    text = "recipe: quickstart\naxes: {teacher: [ema]}\n"
+    file.write_text(text + "budget: 2.5\n")
+    assert read_grid(file).budget == 2.5
+    file.write_text(text + "budget: soon\n")
+    with pytest.raises(UserError, match="grid.yaml:3: budget: 'soon' must be minutes, above 0"):
+        read_grid(file)
+    file.write_text(text + "metrics: teacher/knn/k20_top1\n")
+    with pytest.raises(UserError, match="grid.yaml:3: metrics: .* is no list"):
+        read_grid(file)
 
 
 def test_a_shipped_grid_is_found_by_its_name(tmp_path: Path, subprocess_env: dict[str, str]) -> None:
@@ -241,8 +180,8 @@ def test_a_shipped_grid_is_found_by_its_name(tmp_path: Path, subprocess_env: dic
 
     done = run("ablations/teacher")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("teacher=ema  seed 0  open\n")
-    assert "12 runs of 4 cells, in ablations/teacher" in done.stdout
+    assert done.stdout.startswith("teacher=ema: 5 x 880 steps\n")
+    assert "20 runs of 4 cells, 20 to do, in ablations/teacher; how long is known once" in done.stdout
     assert not list(tmp_path.iterdir())
     assert "did you mean 'ablations/teacher'?" in run("ablations/teachers").stderr
     assert "add --axis KEY=VALUE,VALUE" in run("quickstart").stderr

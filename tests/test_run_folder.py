@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def opened(path: Path, recipe: dict[str, object] = RECIPE, fresh: bool = False) 
 def test_two_processes_cannot_have_one_folder_and_fresh_does_not_pull_it_away(tmp_path: Path) -> None:
     first = opened(tmp_path / "run")
     for fresh in (False, True):
-        with pytest.raises(UserError, match="another process is training there"):
+        with pytest.raises(UserError, match=f"process {os.getpid()} on .* is training there"):
             opened(tmp_path / "run", fresh=fresh)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     first.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny_run import environment, final_weights, tiny, write
+from tiny_run import environment, final_weights, processes_below, tiny, write
 
 pytest.importorskip("submitit")
 PAGE = Path(__file__).resolve().parents[1] / "docs/slurm.md"
@@ -58,24 +58,13 @@ def test_a_warned_job_saves_is_queued_again_and_goes_on(tmp_path: Path) -> None:
     while not metrics.exists() or metrics.read_text().count("\n") < 2:
         assert time.monotonic() < deadline, logs(tmp_path)
         time.sleep(0.1)
-    (task,) = _children_of(job.pid, "submitit.core._submit")
+    (task,) = processes_below(job.pid, "submitit.core._submit")
     os.kill(task, signal.SIGUSR2)
     job.communicate(timeout=300)
     said = "".join(file.read_text() for file in (tmp_path / "slurm_logs").glob("*.out"))
     assert "continu" in said
     assert (tmp_path / "run/summary.json").is_file()
     assert final_weights(tmp_path / "run")
-
-
-def _children_of(parent: int, what: str) -> list[int]:
-    """Processes below ``parent`` whose command line has ``what`` in it."""
-    found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in found.splitlines()[1:]]
-    below, grew = {parent}, True
-    while grew:
-        more = {int(pid) for pid, above, _ in rows if int(above) in below} - below
-        below, grew = below | more, bool(more)
-    return [int(pid) for pid, _, words in rows if int(pid) in below and what in words]
 
 
 def test_a_job_that_is_warned_before_it_trains_is_queued_again(tmp_path: Path) -> None:
@@ -85,7 +74,7 @@ def test_a_job_that_is_warned_before_it_trains_is_queued_again(tmp_path: Path) -
     while "Loading pickle" not in (logs(tmp_path) if (tmp_path / "slurm_logs").exists() else ""):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    (task,) = _children_of(job.pid, "submitit.core._submit")
+    (task,) = processes_below(job.pid, "submitit.core._submit")
     os.kill(task, signal.SIGUSR2)
     job.communicate(timeout=300)
     assert job.returncode == 0, logs(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -76,3 +77,14 @@ def assert_equal_runs(one: Path, other: Path) -> None:
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
     pd.testing.assert_frame_equal(logged(one), logged(other), check_exact=True)
+
+
+def processes_below(parent: int, what: str) -> list[int]:
+    """Processes below ``parent`` whose command line has ``what`` in it."""
+    found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in found.splitlines()[1:]]
+    below, grew = {parent}, True
+    while grew:
+        more = {int(pid) for pid, above, _ in rows if int(above) in below} - below
+        below, grew = below | more, bool(more)
+    return [int(pid) for pid, _, words in rows if int(pid) in below and what in words]

@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from sslkit.ablation.choose import executor_of
 from sslkit.ablation.grid import GRID, Grid, axis_of, cells_of, seeds_of
 from sslkit.ablation.layout import Layout
 from sslkit.ablation.plan import plan
-from sslkit.ablation.run_grid import run_grid
+from sslkit.ablation.run_grid import How, run_grid
+from sslkit.ablation.runner import Limits
 from sslkit.plugins.manager import load_registry
 from sslkit.recipe.overrides import overrides_from
 
@@ -26,8 +28,13 @@ def ablate(
     baseline: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     out: str | Path = "ablations/python",
-    jobs: int = 1,
+    jobs: int | None = None,
+    executor: str = "local",
+    submit: Mapping[str, Any] | None = None,
+    limit: float | None = None,
+    budget: float | None = None,
     retry: bool = False,
+    stale: bool = False,
     plugins: Sequence[str | Path] | str | Path = (),
 ) -> pd.DataFrame:
     """Compare recipes that differ on named axes; the same call again continues.
@@ -37,13 +44,19 @@ def ablate(
         axes: by axis either values of the recipe's key of that name, as in ``{"teacher": ["ema", "frozen_epoch"]}``, or
             overrides by the name of a choice, as in ``{"head": {"bn": {"head.use_bn": True}, "plain": None}}``.
         seeds: so many from 0 on, or those that are named; every cell has all of them.
-        metrics: such as ``teacher/knn/k20_top1``, the first one first; empty: all.
+        metrics: such as ``teacher/knn/k20_top1``, the first one first; empty: all, and in tables the first of each
+            evaluator.
         design: ``grid``, ``one_at_a_time``, or the cells as choices by axis.
         baseline: choices by axis of the cell that others are compared with; by default the first of each axis.
         overrides: of every cell.
         out: the ablation's folder.
-        jobs: runs side by side, each a process of its own.
+        jobs: runs at a time, each a process of its own; by default one, and on a cluster as many as it takes.
+        executor: ``local``, ``submitit`` (SLURM) or ``ray``.
+        submit: parameters of submitit, or options of Ray's tasks.
+        limit: minutes after which a run has failed.
+        budget: minutes after which no run begins, and those that run save and stop.
         retry: also runs that failed before.
+        stale: make runs anew that other versions of sslkit or its plugins made.
         plugins: single-file plugins.
 
     Returns:
@@ -61,4 +74,5 @@ def ablate(
     grid = Grid(source, cells, seeds_of(seeds), tuple(metrics))
     flags = [word for file in files for word in ("--plugin", str(file.absolute()))]
     members = plan(grid, load_registry(files))
-    return run_grid(grid, members, Layout(Path(out)), jobs=jobs, flags=flags, retry=retry)
+    how = How(executor_of(executor, jobs, submit or {}), flags, Limits(limit, budget), retry, stale)
+    return run_grid(grid, members, Layout(Path(out)), how)

@@ -34,6 +34,11 @@ class Cell:
         """Such as ``teacher=ema head.use_bn=false``."""
         return " ".join(f"{axis}={choice}" for axis, choice in self.choices.items())
 
+    def beside(self, baseline: Cell) -> str:
+        """Its name in a table that the baseline opens: what differs from it."""
+        differing = {axis: choice for axis, choice in self.choices.items() if choice != baseline.choices[axis]}
+        return " ".join(f"{axis}={choice}" for axis, choice in differing.items()) or self.name
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -43,13 +48,16 @@ class Grid:
         recipe: the recipe that cells change: a name, a file, or plain data.
         cells: in the order of the tables; the first is the baseline.
         seeds: every cell runs with each of them, so that differences are of pairs.
-        metrics: numbers of evaluators, such as ``teacher/knn/k20_top1``, the first one first; empty: all.
+        metrics: numbers of evaluators, such as ``teacher/knn/k20_top1``, the first one first; empty: the first
+            of each evaluator.
+        budget: minutes after which no run begins and those that run save and stop; None: never.
     """
 
     recipe: str | Mapping[str, Any]
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
     metrics: tuple[str, ...] = ()
+    budget: float | None = None
 
 
 def cells_of(

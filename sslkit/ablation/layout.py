@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sslkit.engine.files import write_text
+from sslkit.engine.files import write_json, write_text
 from sslkit.errors import UserError
 from sslkit.recipe.dump import to_yaml
 
+_FOLDERS = ("runs", "recipes", "logs", "code", "failed", "jobs")
+_FILES = ("results.csv", "table.md", "report.html")
+
 
 class Layout:
-    """``runs/``: an ordinary run folder each; ``recipes/``, ``logs/`` and ``failed/``: a file each, under its name.
+    """``runs/``: an ordinary run folder each; ``recipes/``, ``logs/``, ``code/`` and ``failed/``: a file each, by name.
 
     Args:
         path: the ablation's folder; need not exist.
@@ -28,7 +31,7 @@ class Layout:
         Raises:
             UserError: if the folder holds something that is no ablation, or cannot be written.
         """
-        ours = {".lock", "runs", "recipes", "logs", "failed", "results.csv", "table.md"}
+        ours = {".lock", *_FOLDERS, *_FILES}
         if self.path.is_dir() and not (self.path / "runs").is_dir():
             strange = sorted(entry.name for entry in self.path.iterdir() if entry.name not in ours)
             if strange:
@@ -36,7 +39,7 @@ class Layout:
                     f"--out {self.path}: the folder holds {strange[0]!r} and is no ablation; name another one"
                 )
         try:
-            for name in ("runs", "recipes", "logs", "failed"):
+            for name in _FOLDERS:
                 (self.path / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--out {self.path}: cannot be written: {error.strerror or error}") from error
@@ -55,6 +58,14 @@ class Layout:
         """What a run's process says."""
         return self.path / "logs" / f"{name}.txt"
 
+    def made_by(self, name: str, code: Mapping[str, str]) -> None:
+        """Keep which code begins a run."""
+        write_json(self.path / "code" / f"{name}.json", code)
+
+    def code(self, name: str) -> dict[str, str] | None:
+        """Which code began a run; None if it has not begun."""
+        return _json(self.path / "code" / f"{name}.json")
+
     def fail(self, name: str, reason: str) -> None:
         """Keep why a run failed."""
         write_text(self.path / "failed" / f"{name}.txt", reason + "\n")
@@ -65,11 +76,7 @@ class Layout:
 
     def summary(self, name: str) -> dict[str, Any]:
         """The summary of a finished run; empty if it has none."""
-        try:
-            found = json.loads((self.run(name) / "summary.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return _json(self.run(name) / "summary.json") or {}
 
     def status(self, name: str) -> tuple[str, str]:
         """``finished``, ``failed`` or ``open``, and the reason of a failure."""
@@ -79,3 +86,11 @@ class Layout:
             return "failed", (self.path / "failed" / f"{name}.txt").read_text("utf-8").strip()
         except OSError:
             return "open", ""
+
+
+def _json(file: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sslkit.ablation.check import Checker
+from sslkit.ablation.code import code_of
 from sslkit.ablation.grid import Cell, Grid
 from sslkit.errors import UserError, nearest
 from sslkit.plugins.registry import Registry
@@ -24,34 +26,45 @@ class Member:
         seed: of all its draws.
         resolved: the complete recipe, as plain data.
         folder: the name of its run's folder; members that are equal in everything share one.
+        steps: optimizer steps of its run.
+        code: versions of what makes it (:func:`sslkit.ablation.code.code_of`).
     """
 
     cell: Cell
     seed: int
     resolved: Mapping[str, Any]
     folder: str
+    steps: int
+    code: Mapping[str, str]
+
+    @property
+    def epochs(self) -> int:
+        """Of its run."""
+        return int(self.resolved["train"]["epochs"])
 
 
 def plan(grid: Grid, registry: Registry) -> list[Member]:
     """Every cell with every seed, in the order of the tables.
 
     Raises:
-        UserError: with the cell's name in front, for whatever its recipe refuses; and for a metric that none of its
-            evaluators gives.
+        UserError: with the cell's name in front, for whatever its recipe or a part refuses (everything is built once);
+            and for a metric that none of its evaluators gives.
     """
     members: list[Member] = []
+    checker = Checker()
     shared: dict[str, str] = {}
     for cell in grid.cells:
         try:
             recipe = load_recipe(grid.recipe, cell.overrides, registry)
             _check_metrics(recipe, grid.metrics)
+            steps, code = checker.steps(recipe), code_of(recipe)
         except UserError as error:
             raise UserError(f"cell {cell.name!r}: {error}") from error
         for seed in grid.seeds:
             resolved = {**recipe.resolved, "seed": seed}
             own = _folder(f"{cell.name} seed={seed}", set(shared.values()))
             folder = shared.setdefault(json.dumps(resolved, sort_keys=True), own)
-            members.append(Member(cell, seed, resolved, folder))
+            members.append(Member(cell, seed, resolved, folder, steps, code))
     return members
 
 

@@ -11,7 +11,7 @@ from sslkit.errors import UserError, nearest
 from sslkit.recipe.overrides import Override, overrides_from
 from sslkit.recipe.yaml import Document, read_yaml
 
-_KEYS = ("recipe", "axes", "design", "baseline", "seeds", "metrics", "overrides")
+_KEYS = ("recipe", "axes", "design", "baseline", "seeds", "metrics", "overrides", "budget")
 
 
 def is_grid(path: Path) -> bool:
@@ -46,8 +46,14 @@ def read_grid(path: Path) -> Grid:
         seeds = seeds_of(data.get("seeds", 1))
     except UserError as error:
         raise UserError(f"{_place(document, str(error))}{error}") from error
-    metrics = data.get("metrics", [])
-    return Grid(str(beside) if beside.is_file() else recipe, cells, seeds, tuple(map(str, metrics)))
+    metrics, budget = data.get("metrics", []), data.get("budget")
+    if not isinstance(metrics, list):
+        raise UserError(
+            f"{document.marks[('metrics',)]}: metrics: {metrics!r} is no list, as in [teacher/knn/k20_top1]"
+        )
+    if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int | float) or budget <= 0):
+        raise UserError(f"{document.marks[('budget',)]}: budget: {budget!r} must be minutes, above 0")
+    return Grid(str(beside) if beside.is_file() else recipe, cells, seeds, tuple(map(str, metrics)), budget)
 
 
 def _axes(document: Document) -> dict[str, dict[str, tuple[Override, ...]]]:

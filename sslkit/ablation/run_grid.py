@@ -1,36 +1,50 @@
-"""Runs a grid in a folder that is its own, and keeps the tables up to date."""
+"""Runs a grid in a folder that is its own, and keeps tables and report up to date."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
+from sslkit.ablation.earlier import refuse_other, stale_runs
+from sslkit.ablation.executors import Executor
 from sslkit.ablation.grid import Grid
 from sslkit.ablation.layout import Layout
 from sslkit.ablation.plan import Member
 from sslkit.ablation.results import write_results
-from sslkit.ablation.runner import Runner
+from sslkit.ablation.runner import Limits, Runner
 from sslkit.engine.folder_lock import FolderLock
+from sslkit.report.console import say
 
 
-def run_grid(
-    grid: Grid,
-    members: Sequence[Member],
-    layout: Layout,
-    *,
-    jobs: int = 1,
-    flags: Sequence[str] = (),
-    limit: float | None = None,
-    retry: bool = False,
-) -> pd.DataFrame:
-    """Run what is not finished; ``results.csv`` and ``table.md`` are written anew after each run.
+@dataclass(frozen=True)
+class How:
+    """How a grid is run.
+
+    Attributes:
+        executor: makes the place where runs happen, once the folder is there.
+        flags: words for every run, such as ``--plugin FILE``.
+        limits: when to give up.
+        retry: whether runs that failed are tried again.
+        stale: whether runs that other code made are made anew.
+    """
+
+    executor: Callable[[Layout], Executor]
+    flags: Sequence[str] = ()
+    limits: Limits = field(default_factory=Limits)
+    retry: bool = False
+    stale: bool = False
+
+
+def run_grid(grid: Grid, members: Sequence[Member], layout: Layout, how: How) -> pd.DataFrame:
+    """Run what is not finished; ``results.csv``, ``table.md`` and ``report.html`` are written anew after each run.
 
     Args:
         grid: what is compared.
         members: its runs, checked (:func:`sslkit.ablation.plan.plan`).
         layout: the folder.
-        jobs, flags, limit, retry: see :class:`sslkit.ablation.runner.Runner`.
+        how: see :class:`How`.
 
     Returns:
         the rows of ``results.csv``.
@@ -40,10 +54,33 @@ def run_grid(
         Stopped: after an interruption.
     """
     layout.make()
-    lock = FolderLock(layout.path, f"--out {layout.path}: another process runs an ablation there; wait for it")
+    lock = FolderLock(layout.path, f"--out {layout.path}: {{who}} runs an ablation there; wait for it")
     try:
-        runner = Runner(layout, jobs, flags, limit, retry)
-        runner.run(members, ended=lambda: write_results(grid, members, layout))
+        runs = {member.folder: member for member in members}
+        refuse_other(layout, runs)
+        runner = Runner(
+            layout,
+            how.executor(layout),
+            runs,
+            fresh=_again(layout, runs, how),
+            flags=how.flags,
+            limits=how.limits,
+            metric=grid.metrics[0] if grid.metrics else None,
+        )
+        runner.run(ended=lambda: write_results(grid, members, layout))
         return write_results(grid, members, layout)
     finally:
         lock.release()
+
+
+def _again(layout: Layout, runs: dict[str, Member], how: How) -> list[str]:
+    """Runs that ended, and are done anew or tried again as asked."""
+    stale = stale_runs(layout, runs)
+    if stale and not how.stale:
+        name, told = next(iter(stale.items()))
+        more = f" and {len(stale) - 1} more" if len(stale) > 1 else ""
+        say(f"{name}{more}: made by other code ({told}); kept: --stale makes them anew")
+    for name in runs:
+        if layout.status(name)[0] == "failed" and (how.retry or (how.stale and name in stale)):
+            layout.forgive(name)
+    return [name for name in stale if layout.summary(name)] if how.stale else []

@@ -1,174 +1,201 @@
-"""Runs what is not finished yet, each run as a process of its own, so many side by side."""
+"""Runs what is not finished yet, so many runs at a time, wherever they happen."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-import yaml
-
+from sslkit.ablation.display import Counts, Display
+from sslkit.ablation.executors import End, Executor, Job, Task
+from sslkit.ablation.glance import Glance
 from sslkit.ablation.layout import Layout
+from sslkit.ablation.pace import Pace
 from sslkit.ablation.plan import Member
-from sslkit.engine.folder_lock import FolderLock
-from sslkit.engine.run_folder import different_keys
-from sslkit.errors import Stopped, UserError
+from sslkit.engine.folder_lock import holder_of
+from sslkit.engine.run_folder import move_aside
+from sslkit.engine.signals import StopSignals
+from sslkit.errors import Stopped
 
-_SIGINT, _SIGTERM = 2, 15
-#: Seconds that a run of a killed runner has to save.
-_PATIENCE = 120.0
+#: Seconds between two looks at what runs.
+_LOOK = 0.1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to give up.
+
+    Attributes:
+        run: minutes after which a run counts as hung; None: never.
+        all: minutes after which no run begins, and those that run save and stop; None: never.
+    """
+
+    run: float | None = None
+    all: float | None = None
+
+
+_NEVER = Limits()
 
 
 @dataclass
-class Runner:
-    """How runs are started.
+class _Going:
+    """A run on its way; ``anew``: from its beginning."""
 
-    Attributes:
+    job: Job
+    glance: Glance
+    since: float
+    anew: bool
+
+
+class Runner:
+    """Hands runs to an executor and sees them through.
+
+    Args:
         layout: the ablation's folder.
-        jobs: processes side by side; each gets its share of the cores.
-        flags: words for every process, such as ``--plugin FILE``.
-        limit: minutes after which a run counts as hung; None: never.
-        retry: whether runs that failed are tried again.
-        tell: is handed a line whenever a run begins or ends.
+        executor: where runs happen.
+        members: one a run, by the name of its folder.
+        fresh: of them, those that are done anew; what they were is moved aside.
+        flags: words for every run, such as ``--plugin FILE``.
+        limits: see :class:`Limits`.
+        metric: the number that is shown of what runs.
     """
 
-    layout: Layout
-    jobs: int = 1
-    flags: Sequence[str] = ()
-    limit: float | None = None
-    retry: bool = False
-    tell: Callable[[str], None] = print
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(
+        self,
+        layout: Layout,
+        executor: Executor,
+        members: Mapping[str, Member],
+        *,
+        fresh: Sequence[str] = (),
+        flags: Sequence[str] = (),
+        limits: Limits = _NEVER,
+        metric: str | None = None,
+    ) -> None:
+        self._layout, self._executor, self._members = layout, executor, members
+        self._fresh, self._flags, self._limits, self._metric = set(fresh), list(flags), limits, metric
+        status = {name: layout.status(name)[0] for name in members}
+        self._todo = deque(name for name in members if status[name] == "open" or name in fresh)
+        done = [status[name] for name in members if name not in self._todo]
+        self._counts = Counts(len(members), done.count("finished"), done.count("failed"))
+        self._display, self._pace = Display(self._counts), Pace(layout, members)
+        self._going: dict[str, _Going] = {}
+        self._waits: set[str] = set()
+        self._began = time.monotonic()
 
-    def run(self, members: Sequence[Member], ended: Callable[[], object]) -> None:
-        """Run every member that is not finished; all that can fail leaves its reason, and the others go on.
+    def run(self, ended: Callable[[], object]) -> None:
+        """Run what is open; whatever fails leaves its reason, and the others go on.
 
         Args:
-            members: all of them.
             ended: is called after each run that ended.
 
         Raises:
-            UserError: if a folder holds a run of another recipe.
             Stopped: after an interruption; runs have saved by then.
         """
-        recipes = {member.folder: member.resolved for member in members}
-        for name, resolved in recipes.items():
-            _refuse_other(self.layout.run(name), resolved)
-        todo = [name for name in recipes if self._open(name)]
-        with ThreadPoolExecutor(self.jobs) as pool:
-            futures = [
-                pool.submit(self._run, name, recipes[name], f"{n}/{len(todo)}") for n, name in enumerate(todo, 1)
-            ]
-            try:
-                self._wait(futures, ended)
-            except KeyboardInterrupt:
-                self._stop()
-                raise Stopped("stopped; the same command goes on where it was", _SIGINT) from None
-
-    def _open(self, name: str) -> bool:
-        status, _ = self.layout.status(name)
-        if status == "failed" and self.retry:
-            self.layout.forgive(name)
-            return True
-        return status == "open"
-
-    def _wait(self, futures: Sequence[Future[None]], ended: Callable[[], object]) -> None:
-        left = set(futures)
-        while left:
-            done, left = wait(left, timeout=1.0, return_when="FIRST_COMPLETED")
-            for future in done:
-                future.result()
-                ended()
-
-    def _stop(self) -> None:
-        """Ask the processes to save and stop; a second interruption ends them at once."""
-        self._stopping.set()
-        self.tell("stopping: runs save first; once more to stop at once")
+        self._display.open()
         try:
-            for child in list(self._children.values()):
-                child.terminate()
-            for child in list(self._children.values()):
-                child.wait()
-        except KeyboardInterrupt:
-            for child in list(self._children.values()):
-                child.kill()
+            with StopSignals() as signals:
+                why = self._loop(signals, ended)
+        finally:
+            for going in self._going.values():
+                going.job.kill()
+            self._display.close()
+            self._executor.close()
+        if signals.received:
+            raise Stopped(f"{why}; the same command goes on where it was", signals.received)
+        if why:
+            self._display.tell(f"{why}; the same command goes on where it was")
 
-    def _run(self, name: str, resolved: Mapping[str, Any], turn: str) -> None:
-        if self._stopping.is_set():
+    def _loop(self, signals: StopSignals, ended: Callable[[], object]) -> str:
+        """Until all is done, or there is a reason to stop, which is returned."""
+        why = ""
+        while self._going or (self._todo and not why):
+            if not why and (why := self._why_stop(signals)):
+                self._display.tell(f"{why}: runs save first; Ctrl-C (once more) stops them at once")
+                for going in self._going.values():
+                    going.job.stop()
+            if not why:
+                self._start()
+            self._collect(bool(why), ended)
+            self._counts.running = {name: going.glance for name, going in self._going.items() if going.job.began()}
+            self._counts.left = self._pace.left(self._todo, self._counts.running, self._executor.slots)
+            self._display.tick()
+            time.sleep(_LOOK)
+        return why
+
+    def _why_stop(self, signals: StopSignals) -> str:
+        if signals.received:
+            return "stopped"
+        if self._limits.all is not None and time.monotonic() - self._began > 60 * self._limits.all:
+            return f"the budget of {self._limits.all:g} minutes is spent"
+        return ""
+
+    def _start(self) -> None:
+        free = len(self._todo) if self._executor.slots is None else self._executor.slots - len(self._going)
+        if free <= 0 or not self._todo:
             return
-        words = ["fit", "--recipe", str(self.layout.recipe(name, resolved)), "--out", str(self.layout.run(name))]
-        self._wait_for_other(self.layout.run(name))
-        self.tell(f"[{turn}] {name}: begins")
-        code = self._process(name, [sys.executable, "-m", "sslkit.cli.child", *words, *self.flags])
-        if self._stopping.is_set() or code in (128 + _SIGINT, 128 + _SIGTERM):
-            return
-        reason = None if self.layout.summary(name) else self._reason(name, code)
-        if reason is not None:
-            self.layout.fail(name, reason)
-        self.tell(f"[{turn}] {name}: {'finished' if reason is None else f'failed: {reason}'}")
+        with self._executor.together():
+            for _ in range(len(self._todo)):
+                name = self._todo.popleft()
+                if free <= 0 or self._held(name):
+                    self._todo.append(name)
+                else:
+                    free -= 1
+                    self._hand_over(name)
 
-    def _wait_for_other(self, folder: Path) -> None:
-        """A run whose runner was killed a moment ago still saves."""
-        deadline = time.monotonic() + _PATIENCE
-        while folder.is_dir() and time.monotonic() < deadline and not self._stopping.is_set():
-            try:
-                FolderLock(folder, "busy").release()
-            except UserError:
-                time.sleep(0.5)
-            else:
-                return
+    def _held(self, name: str) -> bool:
+        """Whether another process has the run: one of a runner that was killed may still save, or train on."""
+        who = holder_of(self._layout.run(name))
+        if who and name not in self._waits:
+            self._waits.add(name)
+            self._display.tell(f"{name}: waits for {who}")
+        return who is not None
 
-    def _process(self, name: str, command: list[str]) -> int | None:
-        """The exit code; None after the limit."""
-        share = max(1, (os.cpu_count() or 1) // self.jobs)
-        environment = {**os.environ, "OMP_NUM_THREADS": str(share), "NO_COLOR": "1"}
-        with self.layout.log(name).open("ab") as log:
-            # a session of its own: an interruption at the terminal reaches the runner alone, which passes it on once
-            child = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
-                start_new_session=True,
-            )  # fmt: skip
-            with self._lock:
-                self._children[name] = child
-            try:
-                return child.wait(None if self.limit is None else 60 * self.limit)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-                return None
-            finally:
-                with self._lock:
-                    del self._children[name]
+    def _hand_over(self, name: str) -> None:
+        member, folder = self._members[name], self._layout.run(name)
+        if name in self._fresh and folder.is_dir():
+            move_aside(folder)
+        self._fresh.discard(name)
+        anew = not folder.is_dir()
+        if anew:
+            self._layout.made_by(name, member.code)
+        recipe = self._layout.recipe(name, member.resolved).absolute()
+        words = ["fit", "--recipe", str(recipe), "--out", str(folder.absolute()), *self._flags]
+        self._display.tell(f"{name}: {'begins' if anew else 'goes on'}")
+        job = self._executor.start(Task(name, words, self._layout.log(name).absolute()))
+        glance = Glance(folder, member.epochs, self._metric)
+        self._going[name] = _Going(job, glance, time.monotonic(), anew)
 
-    def _reason(self, name: str, code: int | None) -> str:
-        if code is None:
-            return f"it took longer than {self.limit:g} minutes"
-        if code < 0:
-            return f"it was ended by signal {-code}{' (out of memory?)' if code == -9 else ''}"
-        lines = self.layout.log(name).read_text("utf-8", errors="replace").splitlines()
-        told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return told[-1] if told else f"it ended with exit code {code}; see {self.layout.log(name)}"
+    def _collect(self, stopping: bool, ended: Callable[[], object]) -> None:
+        for name, going in list(self._going.items()):
+            end = going.job.ended() or self._over_limit(going)
+            if end is None:
+                continue
+            del self._going[name]
+            going.glance.close()
+            self._note(name, end, stopping)
+            if going.anew and self._layout.summary(name):
+                self._pace.took(name, time.monotonic() - going.since)
+            ended()
 
+    def _over_limit(self, going: _Going) -> End | None:
+        if not going.job.began():
+            going.since = time.monotonic()
+        if self._limits.run is None or time.monotonic() - going.since < 60 * self._limits.run:
+            return None
+        going.job.kill()
+        return End(f"it took longer than {self._limits.run:g} minutes")
 
-def _refuse_other(folder: Path, resolved: Mapping[str, Any]) -> None:
-    """Numbers of another recipe would be told under this cell's name."""
-    try:
-        there = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
-    except (OSError, yaml.YAMLError):
-        return
-    differing = different_keys(there, resolved) if isinstance(there, Mapping) else {}
-    if differing:
-        key, (old, new) = next(iter(differing.items()))
-        raise UserError(
-            f"{folder} holds a run of another recipe ({key}: {old} there, {new} now): this is the folder of another "
-            "ablation; name another one with --out"
-        )
+    def _note(self, name: str, end: End, stopping: bool) -> None:
+        if self._layout.summary(name):
+            self._counts.finished += 1
+            self._display.tell(f"{name}: finished ({self._counts.finished} of {self._counts.total})")
+        elif end.stopped or stopping:
+            self._display.tell(f"{name}: stopped, and goes on next time")
+        elif self._held(name):
+            self._todo.append(name)
+        else:
+            reason = end.reason or f"it ended without a summary; see {self._layout.log(name)}"
+            self._layout.fail(name, reason)
+            self._counts.failed += 1
+            self._display.tell(f"{name}: failed: {reason}")

@@ -5,19 +5,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sslkit.cli.words import Words, add_plugin_flags
 from sslkit.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sslkit.ablation.grid import Grid
+    from sslkit.ablation.layout import Layout
+    from sslkit.ablation.plan import Member
 
 _EPILOG = """examples:
   sslkit ablate --recipe quickstart --axis teacher=ema,frozen_epoch,student_copy --axis head.use_bn=false,true --seeds 3
   sslkit ablate --recipe ablations/teacher --jobs 2    # a grid that ships: four teacher rules, three seeds
   sslkit ablate --recipe grid.yaml                 # a file with axes of named overrides; see docs/ablate.md
-  sslkit ablate --recipe grid.yaml --dry-run       # checks every cell, and lists them
+  sslkit ablate --recipe grid.yaml --dry-run       # checks every cell, and lists them with what they will take
+  sslkit ablate --recipe grid.yaml --executor submitit --submit slurm_partition=gpu --submit gpus_per_node=1
 """
 
 
@@ -25,25 +30,58 @@ def run(argv: Sequence[str]) -> int:
     """Run a grid of recipes, and write what it found."""
     args = _words().parse(argv)
     grid = _grid(args)
+    from sslkit.ablation.choose import executor_of
     from sslkit.ablation.layout import Layout
     from sslkit.ablation.plan import plan
-    from sslkit.ablation.run_grid import run_grid
+    from sslkit.ablation.run_grid import How, run_grid
+    from sslkit.ablation.runner import Limits
     from sslkit.plugins.manager import load_registry
 
     members = plan(grid, load_registry(tuple(args.plugin), args.no_plugins))
     layout = Layout(args.out or Path("ablations") / Path(args.recipe).stem)
     if args.dry_run:
-        for member in members:
-            print(f"{member.cell.name}  seed {member.seed}  {layout.status(member.folder)[0]}")
-        print(f"{len(members)} runs of {len(grid.cells)} cells, in {layout.path}")
-        return 0
-    flags = [word for file in args.plugin for word in ("--plugin", str(file.absolute()))]
-    flags += [word for name in args.no_plugins for word in ("--no-plugins", name)]
-    frame = run_grid(grid, members, layout, jobs=args.jobs, flags=flags, limit=args.limit, retry=args.retry)
-    lost = frame[frame["status"] != "finished"].drop_duplicates(["cell", "seed"])
+        return _list(grid, members, layout, args.jobs or 1)
+    how = How(
+        executor=executor_of(args.executor, args.jobs, _options(args.submit)),
+        flags=[word for file in args.plugin for word in ("--plugin", str(file.absolute()))]
+        + [word for name in args.no_plugins for word in ("--no-plugins", name)],
+        limits=Limits(args.limit, args.budget or grid.budget),
+        retry=args.retry,
+        stale=args.stale,
+    )
+    frame = run_grid(grid, members, layout, how)
     print((layout.path / "table.md").read_text("utf-8"), end="")
-    print(f"{len(members) - len(lost)} of {len(members)} runs finished; results.csv and table.md lie in {layout.path}")
-    return 1 if len(lost) else 0
+    return _close(frame, layout)
+
+
+def _list(grid: Grid, members: Sequence[Member], layout: Layout, jobs: int) -> int:
+    """The runs of each cell, and what they will take."""
+    from sslkit.ablation.display import duration
+    from sslkit.ablation.pace import Pace
+
+    runs = {member.folder: member for member in members}
+    pace, total = Pace(layout, runs), 0.0
+    for cell in grid.cells:
+        own = [member for member in members if member.cell == cell]
+        status = [layout.status(member.folder)[0] for member in own]
+        one = pace.expected(own[0].folder)
+        told = f"{len(own)} x {own[0].steps} steps" + (f", {duration(one)} each" if one else "")
+        told += "".join(f", {status.count(kind)} {kind}" for kind in ("finished", "failed") if kind in status)
+        print(f"{cell.name}: {told}")
+    waiting = [name for name in runs if layout.status(name)[0] == "open"]
+    total = pace.left(waiting, {}, jobs) or 0.0
+    left = f"about {duration(total)} with --jobs {jobs}" if total else "how long is known once a run has begun"
+    print(f"{len(runs)} runs of {len(grid.cells)} cells, {len(waiting)} to do, in {layout.path}; {left}")
+    return 0
+
+
+def _close(frame: pd.DataFrame, layout: Layout) -> int:
+    """The closing line; the exit code."""
+    runs = frame.drop_duplicates(["cell", "seed"])["status"]
+    told = f"{(runs == 'finished').sum()} of {len(runs)} runs finished"
+    told += "".join(f", {(runs == kind).sum()} {kind}" for kind in ("failed", "open") if (runs == kind).any())
+    print(f"{told}; results.csv, table.md and report.html lie in {layout.path}")
+    return 0 if (runs == "finished").all() else 1
 
 
 def _grid(args: argparse.Namespace) -> Grid:
@@ -72,11 +110,21 @@ def _words() -> Words:
     add("--recipe", required=True, metavar="FILE_OR_NAME", help="a grid, or a recipe that --axis changes")
     add("--axis", action="append", default=[], metavar="KEY=VALUE,...", help="values of one key of the recipe")
     add("--seeds", type=_positive, metavar="N", help="runs a cell, with seeds 0 to N-1 (default: 1)")
-    add("--metric", action="append", default=[], metavar="NAME", help="such as teacher/knn/k20_top1 (default: all)")
+    add(
+        "--metric",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="such as teacher/knn/k20_top1 (default: each evaluator's first)",
+    )
     add("--out", type=Path, metavar="DIR", help="the ablation's folder (default: ablations/RECIPE)")
-    add("--jobs", type=_positive, default=1, metavar="N", help="runs side by side")
-    add("--limit", type=float, metavar="MINUTES", help="a run that takes longer has failed")
+    add("--jobs", type=_positive, metavar="N", help="runs at a time (default: 1; on a cluster as many as it takes)")
+    add("--executor", default="local", metavar="NAME", help="local (processes; the default), submitit (SLURM) or ray")
+    add("--submit", action="append", default=[], metavar="KEY=VALUE", help="for submitit or ray, as gpus_per_node=1")
+    add("--limit", type=_minutes, metavar="MINUTES", help="a run that takes longer has failed")
+    add("--budget", type=_minutes, metavar="MINUTES", help="then no run begins, and those that run save and stop")
     add("--retry", action="store_true", help="also runs that failed before")
+    add("--stale", action="store_true", help="make runs anew that other versions of sslkit or its plugins made")
     add("--dry-run", action="store_true", dest="dry_run", help="check and list the cells, and stop")
     add_plugin_flags(words)
     return words
@@ -86,3 +134,26 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
     return int(text)
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes above 0")
+    return minutes
+
+
+def _options(words: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` words, values as YAML reads them."""
+    import yaml
+
+    found = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise UserError(f"--submit {word}: write KEY=VALUE, as in --submit gpus_per_node=1")
+        found[key] = yaml.safe_load(text)
+    return found

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import platform
 import time
+from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from sslkit.errors import UserError
 
@@ -20,12 +23,13 @@ class FolderLock:
 
     Args:
         folder: an existing one.
-        busy: the message where another process that lives has it.
+        busy: the message where another process that lives has it; ``{who}`` in it becomes its host, process and since
+            when.
     """
 
     def __init__(self, folder: Path, busy: str) -> None:
         self._file: IO[str] | None = None
-        lock = (folder / ".lock").open("a+")
+        lock = (folder / ".lock").open("a+", encoding="utf-8")
         deadline = time.monotonic() + _LINGER
         while True:
             try:
@@ -33,12 +37,13 @@ class FolderLock:
                 break
             except BlockingIOError:
                 lock.seek(0)
-                if _alive(lock.read()) or time.monotonic() > deadline:
+                holder = _holder(lock.read())
+                if _alive(holder) or time.monotonic() > deadline:
                     lock.close()
-                    raise UserError(busy) from None
+                    raise UserError(busy.replace("{who}", _who(holder))) from None
             time.sleep(0.1)
         lock.truncate(0)
-        lock.write(str(os.getpid()))
+        json.dump({"host": platform.node(), "pid": os.getpid(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}, lock)
         lock.flush()
         self._file = lock
 
@@ -49,12 +54,39 @@ class FolderLock:
             self._file = None
 
 
-def _alive(pid: str) -> bool:
-    """Whether the process that has locked a folder still runs; yes, where that cannot be known."""
+def _holder(text: str) -> dict[str, Any]:
+    """What the process that has locked a folder wrote there; empty where that cannot be read."""
     try:
-        os.kill(int(pid), 0)
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and found.keys() >= {"host", "pid", "since"} else {}
+
+
+def _who(holder: dict[str, Any]) -> str:
+    return f"process {holder['pid']} on {holder['host']}, since {holder['since']}" if holder else "another process"
+
+
+def _alive(holder: dict[str, Any]) -> bool:
+    """Whether the process that has locked a folder still runs; yes, where that cannot be known."""
+    if not holder or holder["host"] != platform.node():
+        return True
+    try:
+        os.kill(int(holder["pid"]), 0)
     except ProcessLookupError:
         return False
     except (ValueError, OSError):
         return True
     return True
+
+
+def holder_of(folder: Path) -> str | None:
+    """Which living process has locked a folder; None if none has, or there is no such folder."""
+    if not (folder / ".lock").is_file():
+        return None
+    with (folder / ".lock").open("r", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _who(_holder(lock.read()))
+    return None

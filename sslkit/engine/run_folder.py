@@ -53,7 +53,7 @@ class RunFolder:
             self._make()
             if fresh and self._holds_a_run():
                 # under its own lock, so that no folder is pulled away from a process that trains in it
-                self.path.rename(self._aside())
+                move_aside(self.path)
                 self.close()
                 self._make()
             self._check_recipe(resolved)
@@ -67,7 +67,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(
             self.path,
-            f"--out {self.path}: another process is training there; wait for it, or name another folder with --out",
+            f"--out {self.path}: {{who}} is training there; wait for it, or name another folder with --out",
         )
         for left in leftovers(self.path / "recipe.yaml"):
             left.unlink()
@@ -131,17 +131,18 @@ class RunFolder:
                 "anew with --fresh (the old run is moved aside)"
             )
 
-    def _aside(self) -> Path:
-        """A free name beside the folder."""
-        path, number = self.path.absolute(), 1
-        while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
-            number += 1
-        return aside
+
+def move_aside(path: Path) -> Path:
+    """Give a run folder a free name beside it, which is returned; nothing is deleted."""
+    path, number = path.absolute(), 1
+    while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
+        number += 1
+    return path.rename(aside)
 
 
 def different_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The dotted keys in which two resolved recipes differ, those that a continued run may change left out."""
-    before, now = _flat(old), _flat(new)
+    before, now = flat_recipe(old), flat_recipe(new)
     return {
         key: (before.get(key, "absent"), now.get(key, "absent"))
         for key in [*now, *(key for key in before if key not in now)]
@@ -149,11 +150,12 @@ def different_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_recipe(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A resolved recipe's values by their dotted keys."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            found |= _flat(value, f"{prefix}{key}.")
+            found |= flat_recipe(value, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = value
     return found

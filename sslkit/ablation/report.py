@@ -1,0 +1,158 @@
+"""The report of an ablation: one page that needs nothing else."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+import yaml
+
+from sslkit import __version__
+from sslkit.ablation.curves import draw, panels_of, read_curves, style_of
+from sslkit.ablation.grid import Grid
+from sslkit.ablation.layout import Layout
+from sslkit.ablation.plan import Member
+from sslkit.ablation.table import EXPLAINED, columns, lines_of, metrics_of
+
+_COSTS = {"seconds": "seconds", "images_per_second": "images/s", "peak_memory_mb": "memory, MB"}
+
+
+def report(grid: Grid, members: Sequence[Member], layout: Layout, frame: pd.DataFrame) -> str:
+    """The page, as HTML.
+
+    Args:
+        grid: what is compared.
+        members: its runs.
+        layout: where they lie.
+        frame: what they found (:func:`sslkit.ablation.results.collect`).
+    """
+    runs = frame.drop_duplicates(["cell", "seed"])
+    finished = int((runs["status"] == "finished").sum())
+    source = Path(grid.recipe).stem if isinstance(grid.recipe, str) else "from Python"
+    summary = (
+        f"{len(grid.cells)} cells, {len(grid.seeds)} seeds; {finished} of {len(runs)} runs finished. Recipe: {source}. "
+        f"Made by sslkit {__version__}."
+    )
+    body = [*_tables(grid, frame), *_curves(grid, members, layout, frame), *_costs(grid, members, layout)]
+    body += _runs(grid, members, layout, frame)
+    return _template().substitute(title=escape(layout.path.name), summary=escape(summary), body="\n".join(body))
+
+
+@cache
+def _template() -> Template:
+    return Template(Path(__file__).with_name("report.html").read_text("utf-8"))
+
+
+def _tables(grid: Grid, frame: pd.DataFrame) -> Iterable[str]:
+    yield f"<h2>What was found</h2><p class=soft>{escape(EXPLAINED)}</p>"
+    heads = ("cell", "mean", "deviation", "n", "difference", "95% interval", "")
+    for metric in metrics_of(grid, frame):
+        rows = []
+        for line in lines_of(grid.cells, frame, metric):
+            cells = [_bold(text) for text in columns(line)]
+            rows.append(_row(cells, "baseline" if line.cell is grid.cells[0] else ""))
+        yield f"<h3>{escape(metric)}</h3>{_table(heads, rows)}"
+
+
+def _bold(text: str) -> str:
+    return f"<b>{escape(text.strip('*'))}</b>" if text.startswith("**") else escape(text)
+
+
+def _curves(grid: Grid, members: Sequence[Member], layout: Layout, frame: pd.DataFrame) -> Iterable[str]:
+    names = [cell.name for cell in grid.cells]
+    files = {
+        m.folder: read_curves(layout.run(m.folder) / "metrics.csv") for m in members if layout.run(m.folder).is_dir()
+    }
+    runs = {
+        name: [files[m.folder] for m in members if m.cell.name == name and len(files.get(m.folder, ()))]
+        for name in names
+    }
+    trained, judged = panels_of(runs, metrics_of(grid, frame))
+    if not trained and not judged:
+        return
+    yield "<h2>Curves</h2><p class=soft>Means over seeds; the bands are one standard deviation to either side.</p>"
+    keys = [_key(index, cell.beside(grid.cells[0])) for index, cell in enumerate(grid.cells)]
+    yield f"<div class=legend>{''.join(keys)}</div>"
+    for kind, panels in (("panels", trained), ("panels pairs", judged)):
+        figures = "".join(f"<figure>{draw(panel, names)}</figure>" for panel in panels)
+        yield f'<div class="{kind}">{figures}</div>'
+
+
+def _key(index: int, name: str) -> str:
+    colour, dash = style_of(index)
+    pattern = {"-": "none", "--": "5 3", ":": "2 2", "-.": "6 2 2 2"}[dash]
+    line = f'<path d="M0 5H28" stroke="{colour}" stroke-width="3" stroke-dasharray="{pattern}"/>'
+    return f'<span><svg viewBox="0 0 28 10" aria-hidden="true">{line}</svg>{escape(name)}</span>'
+
+
+def _costs(grid: Grid, members: Sequence[Member], layout: Layout) -> Iterable[str]:
+    rows = []
+    for cell in grid.cells:
+        own = [layout.summary(member.folder) for member in members if member.cell == cell]
+        values = [[float(run[key]) for run in own if run.get(key) is not None] for key in _COSTS]
+        if any(values):
+            rows.append(_row([escape(cell.beside(grid.cells[0])), *map(_mean, values)]))
+    if rows:
+        yield "<h2>What it cost</h2><p class=soft>Of a run, as its own process measured it: training without "
+        yield "evaluations, and the most memory that it held. Runs side by side slow each other down.</p>"
+        yield _table(("cell", *_COSTS.values()), rows)
+
+
+def _mean(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    spread = f" ± {statistics.stdev(values):.0f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.0f}{spread}"
+
+
+def _runs(grid: Grid, members: Sequence[Member], layout: Layout, frame: pd.DataFrame) -> Iterable[str]:
+    measured = metrics_of(grid, frame)
+    first = measured[0] if measured else None
+    yield "<h2>Runs</h2>"
+    rows = []
+    for cell in grid.cells:
+        told = (
+            ", ".join(f"{override.key}: {_value(override.value)}" for override in cell.overrides)
+            or "the recipe as it is"
+        )
+        links = [_link(member, layout, frame, first) for member in members if member.cell == cell]
+        rows.append(
+            f"<tr><td>{escape(cell.beside(grid.cells[0]))}</td><td><code>{escape(told)}</code></td>"
+            f"<td>{'; '.join(links)}</td></tr>"
+        )
+    yield _table(("cell", "overrides", f"runs: {first}" if first else "runs"), rows, "runs")
+
+
+def _link(member: Member, layout: Layout, frame: pd.DataFrame, metric: str | None) -> str:
+    rows = frame[(frame["cell"] == member.cell.name) & (frame["seed"] == member.seed)]
+    status, reason = rows["status"].iloc[0], rows["reason"].iloc[0]
+    value = rows[rows["metric"] == metric]["value"]
+    told = f"{value.iloc[0]:.2f}" if len(value) else f"<span class=bad>{escape(f'{status} {reason}'.strip())}</span>"
+    name = f"seed {member.seed}"
+    if layout.run(member.folder).is_dir():
+        name = f'<a href="runs/{quote(member.folder)}">{name}</a>'
+    return f"{name}: {told}"
+
+
+def _value(value: Any) -> str:
+    """As a recipe would have it, on one line."""
+    if isinstance(value, str):
+        return value
+    return " ".join(yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").split())
+
+
+def _table(heads: Sequence[str], rows: Iterable[str], kind: str = "numbers") -> str:
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f"<div class=scroll><table class={kind}>{body}</table></div>"
+
+
+def _row(cells: Sequence[str], kind: str = "") -> str:
+    return f"<tr{f' class={kind}' if kind else ''}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
