@@ -20,6 +20,8 @@ from sslkit.ablation.statistics import paired_difference
 from sslkit.ablation.table import metrics_of, table
 from sslkit.errors import UserError
 from sslkit.plugins.manager import load_registry
+from sslkit.recipe.find import Shipped, list_grids
+from sslkit.recipe.load import load_recipe
 from tiny_grid import SHORT
 
 AXES = {"a": axis_of("a", [1, 2, 3]), "b": axis_of("b", {"no": None, "yes": {"head.use_bn": True}})}
@@ -158,6 +160,18 @@ def test_what_a_part_refuses_is_told_before_the_first_run_too() -> None:
     cells = cells_of({"train.batch_size": axis_of("train.batch_size", [64, 5000])})
     with pytest.raises(UserError, match="cell 'train.batch_size=5000': .*more than the 1437 images"):
         plan(Grid(SHORT, cells, (0,)), load_registry())
+
+
+@pytest.mark.parametrize("shipped", list_grids(), ids=lambda grid: grid.name)
+def test_every_cell_of_a_shipped_grid_is_a_recipe(shipped: Shipped) -> None:
+    grid, registry = read_grid(shipped.path), load_registry()
+    assert f"sslkit ablate --recipe {shipped.name} " in shipped.comment
+    for cell in grid.cells:
+        recipe = load_recipe(grid.recipe, cell.overrides, registry)
+        nets = {f"{net}/{key}" for key, spec in recipe.evaluate.items() for net in spec.when.which}
+        assert {metric.rpartition("/")[0] for metric in grid.metrics} <= nets
+    if grid.recipe == "quickstart_short":
+        assert plan(grid, registry)
 
 
 def test_a_budget_is_minutes(tmp_path: Path) -> None:

@@ -227,3 +227,17 @@ def test_a_folder_of_another_ablation_is_left_alone(tmp_path: Path, subprocess_e
         assert "holds a run of another recipe" in done.stderr
         assert key.rpartition(".")[2] in done.stderr
     assert len(pd.read_csv(tmp_path / "abl/results.csv")) == 2
+
+
+def test_a_full_disk_takes_a_run_and_no_more(tmp_path: Path, subprocess_env: dict[str, str]) -> None:
+    file = grid_file(tmp_path, axes={"backbone": {"small": {}, "large": {"backbone.dim": 96}}}, seeds=1)
+    # no file may grow beyond 150 kB: a checkpoint of the larger net does not fit
+    limited = ["bash", "-c", 'ulimit -f 150; exec "$@"', "bash", *command(file, "abl")]
+    done = run(tmp_path, limited, subprocess_env)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    rows = pd.read_csv(tmp_path / "abl/results.csv")
+    assert dict(zip(rows["backbone"], rows["status"], strict=True)) == {"large": "failed", "small": "finished"}
+    assert "File too large" in rows.set_index("backbone")["reason"]["large"]
+    assert run(tmp_path, command(file, "abl", "--retry"), subprocess_env).returncode == 0
+    assert set(pd.read_csv(tmp_path / "abl/results.csv")["status"]) == {"finished"}

@@ -35,26 +35,33 @@ def shipped_folder() -> Path | None:
 
 def list_recipes() -> list[Shipped]:
     """The shipped recipes, by name."""
+    return [shipped for shipped in _shipped() if not shipped.name.startswith(f"{GRIDS}/")]
+
+
+def list_grids() -> list[Shipped]:
+    """The shipped grids, by name."""
+    return [shipped for shipped in _shipped() if shipped.name.startswith(f"{GRIDS}/")]
+
+
+def _shipped() -> list[Shipped]:
     folder = shipped_folder()
     if folder is None:
         return []
     return [
         Shipped(path.relative_to(folder).with_suffix("").as_posix(), path, leading_comment(path))
         for path in sorted(folder.rglob("*.yaml"))
-        if GRIDS not in path.relative_to(folder).parts
     ]
 
 
 def shipped_grid(name: str) -> Path | None:
     """The file of a shipped grid, such as ``ablations/teacher``; None if there is none of this name."""
-    folder = shipped_folder()
-    if folder is None or not name.startswith(f"{GRIDS}/"):
+    if not name.startswith(f"{GRIDS}/") or Path(name).is_file():
         return None
-    path = folder / f"{name.removesuffix('.yaml')}.yaml"
-    if not path.is_file():
-        known = {f"{GRIDS}/{grid.stem}" for grid in (folder / GRIDS).glob("*.yaml")}
-        raise UserError(f"there is no grid {name!r}; {nearest(name, known)}")
-    return path
+    grids = {grid.name: grid.path for grid in list_grids()}
+    plain = name.removesuffix(".yaml")
+    if plain not in grids:
+        raise UserError(f"there is no grid {name!r}; {nearest(plain, grids)}")
+    return grids[plain]
 
 
 def leading_comment(path: Path) -> str:

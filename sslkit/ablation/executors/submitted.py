@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -52,9 +53,14 @@ class SubmittedJobs(Executor):
         # submitit's local jobs have no queue that would share them out
         self.slots = None if self._executor.cluster == "slurm" else jobs or 1
 
-    def together(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def together(self) -> Iterator[None]:
         """See :class:`Executor`."""
-        return self._executor.batch()
+        with warnings.catch_warnings():
+            # all may be in the queue already
+            warnings.filterwarnings("ignore", message="No submission happened")
+            with self._executor.batch():
+                yield
 
     def start(self, task: Task) -> Job:
         """See :class:`Executor`."""
