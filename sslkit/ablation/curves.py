@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -131,26 +132,32 @@ def draw(panel: Panel, cells: Sequence[str]) -> str:
         figure = Figure(figsize=(4.2, 2.7), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        for index, cell in enumerate(cells):
-            curve = panel.curves.get(cell)
-            if curve is not None:
-                colour, dash = style_of(index)
-                axes.plot(curve["epoch"], curve["mean"], dash, color=colour, linewidth=1.6)
-                axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.18, linewidth=0)
-        axes.set_title(panel.title, fontsize=10, color=_INK)
-        axes.set_xlabel("epoch", fontsize=9, color=_INK)
-        axes.tick_params(labelsize=8, colors=_INK)
-        axes.grid(alpha=0.25)
-        if panel.limits:
-            axes.set_ylim(*panel.limits)
-        axes.patch.set_alpha(0)
+        plot(panel, cells, axes)
+        axes.title.set_color(_INK)
+        axes.xaxis.label.set_color(_INK)
+        axes.tick_params(colors=_INK)
         for spine in axes.spines.values():
             spine.set_edgecolor(_INK)
-        return svg_of(figure, panel.title)
+        return _inline(figure, panel.title)
 
 
-def svg_of(figure: Figure, label: str) -> str:
-    """A figure as an inline SVG element."""
+def plot(panel: Panel, cells: Sequence[str], axes: Axes) -> None:
+    """A panel on matplotlib's axes; arguments as of :func:`draw`."""
+    for index, cell in enumerate(cells):
+        curve = panel.curves.get(cell)
+        if curve is not None:
+            colour, dash = style_of(index)
+            axes.plot(curve["epoch"], curve["mean"], dash, color=colour, linewidth=1.6)
+            axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.18, linewidth=0)
+    axes.set_title(panel.title, fontsize=10)
+    axes.set_xlabel("epoch", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25)
+    if panel.limits:
+        axes.set_ylim(*panel.limits)
+
+
+def _inline(figure: Figure, label: str) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     body = buffer.getvalue()

@@ -67,14 +67,7 @@ def _bold(text: str) -> str:
 
 def _curves(grid: Grid, members: Sequence[Member], layout: Layout, frame: pd.DataFrame) -> Iterable[str]:
     names = [cell.name for cell in grid.cells]
-    files = {
-        m.folder: read_curves(layout.run(m.folder) / "metrics.csv") for m in members if layout.run(m.folder).is_dir()
-    }
-    runs = {
-        name: [files[m.folder] for m in members if m.cell.name == name and len(files.get(m.folder, ()))]
-        for name in names
-    }
-    trained, judged = panels_of(runs, metrics_of(grid, frame))
+    trained, judged = panels_of(curves_of(members, layout), metrics_of(grid, frame))
     if not trained and not judged:
         return
     yield "<h2>Curves</h2><p class=soft>Means over seeds; the bands are one standard deviation to either side.</p>"
@@ -83,6 +76,16 @@ def _curves(grid: Grid, members: Sequence[Member], layout: Layout, frame: pd.Dat
     for kind, panels in (("panels", trained), ("panels pairs", judged)):
         figures = "".join(f"<figure>{draw(panel, names)}</figure>" for panel in panels)
         yield f'<div class="{kind}">{figures}</div>'
+
+
+def curves_of(members: Sequence[Member], layout: Layout) -> dict[str, list[pd.DataFrame]]:
+    """The curves of every cell's runs, by the cell's name; runs without any are left out."""
+    files = {name: read_curves(layout.run(name) / "metrics.csv") for name in {member.folder for member in members}}
+    found: dict[str, list[pd.DataFrame]] = {member.cell.name: [] for member in members}
+    for member in members:
+        if len(files[member.folder]):
+            found[member.cell.name].append(files[member.folder])
+    return found
 
 
 def _key(index: int, name: str) -> str:
