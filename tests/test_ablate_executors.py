@@ -60,8 +60,10 @@ def test_a_warned_job_saves_is_queued_again_and_goes_on(tmp_path: Path, subproce
     while not metrics.exists() or metrics.read_text().count("\n") < 2:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    for job in processes_below(runner.pid, "submitit.core._submit"):
-        os.kill(job, signal.SIGUSR2)
+    # SLURM sends it to all processes of a job
+    for name in ("submitit.core._submit", "sslkit.cli.child"):
+        for process in processes_below(runner.pid, name):
+            os.kill(process, signal.SIGUSR2)
     said, _ = runner.communicate(timeout=400)
     assert runner.returncode == 0, said
     finished(tmp_path / "abl")

@@ -137,7 +137,7 @@ class Runner:
         with self._executor.together():
             for _ in range(len(self._todo)):
                 name = self._todo.popleft()
-                if free <= 0 or self._held(name):
+                if free <= 0 or (not self._executor.knows(name) and self._held(name)):
                     self._todo.append(name)
                 else:
                     free -= 1

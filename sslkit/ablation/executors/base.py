@@ -74,6 +74,10 @@ class Executor(ABC):
             UserError: if that place takes none.
         """
 
+    def knows(self, name: str) -> bool:
+        """Whether an earlier runner handed this run over, and it is still on its way: `start` takes it up again."""
+        return False
+
     def together(self) -> AbstractContextManager[object]:
         """What is handed over within this block is submitted as one."""
         return nullcontext()

@@ -64,14 +64,19 @@ class SubmittedJobs(Executor):
 
     def start(self, task: Task) -> Job:
         """See :class:`Executor`."""
-        number = self.folder / f"{task.name}.job"
-        job = self._still_there(number)
-        if job is None:
-            job = self._executor.submit(Fit(task.words, task.log))
-        return _Submitted(job, task.log, number)
+        job = self._still_there(task.name) or self._executor.submit(Fit(task.words, task.log))
+        return _Submitted(job, task.log, self._number(task.name))
 
-    def _still_there(self, number: Path) -> Any:
+    def knows(self, name: str) -> bool:
+        """See :class:`Executor`."""
+        return self._still_there(name) is not None
+
+    def _number(self, name: str) -> Path:
+        return self.folder / f"{name}.job"
+
+    def _still_there(self, name: str) -> Any:
         """The job of an earlier runner for this run, if the cluster has not done it yet."""
+        number = self._number(name)
         if self._executor.cluster != "slurm" or not number.is_file():
             return None
         job = self._executor._executor.job_class(self.folder, number.read_text("utf-8").strip())
@@ -124,6 +129,8 @@ class Fit:
     def __call__(self) -> int:
         """The run's exit code."""
         requeue, warned = signal.getsignal(signal.SIGUSR2), False
+        # SLURM warns all processes of a job; the run is to hear of it from here, as a USR1, and would die of a USR2
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         child = spawn(self.words, self.log)
 
         def pass_on(number: int, _frame: FrameType | None) -> None:
