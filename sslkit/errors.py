@@ -35,6 +35,10 @@ class RunError(Exception):
         self.on_every_rank = on_every_rank
 
 
+class NotFinite(RunError):
+    """A step's loss, a gradient, or what a loss's buffers would be moved by is not finite; nothing was moved."""
+
+
 class Stopped(Exception):
     """A run that was asked to stop by a signal, and saved: the command line exits with 128 + the signal's number."""
 

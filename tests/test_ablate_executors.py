@@ -52,7 +52,7 @@ def test_a_warned_job_saves_is_queued_again_and_goes_on(tmp_path: Path, subproce
     pytest.importorskip("submitit")
     import subprocess
 
-    file = grid_file(tmp_path, overrides={"train.epochs": 40, "checkpoint.every_epochs": None}, seeds=1)
+    file = grid_file(tmp_path, overrides={"train.epochs": 10, "checkpoint.every_epochs": None}, seeds=1)
     words = command(file, "abl", "--executor", "submitit", "--submit", "cluster=local")
     runner = subprocess.Popen(words, cwd=tmp_path, env=subprocess_env, text=True, stdout=subprocess.PIPE)
     metrics = tmp_path / "abl/runs/teacher=ema_seed=0/metrics.csv"

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sslkit.errors import RunError
+from sslkit.errors import NotFinite
 from sslkit.parts.collectives import world_size
 from sslkit.parts.position import Position
 
@@ -30,11 +30,12 @@ class Guard:
 
         Args:
             total: the loss, a scalar.
-            norms: gradient norms, ``[n]``: before clipping, and of what the hooks made of the gradients.
+            norms: gradient norms, ``[n]``, before clipping and of what the hooks made of the gradients, and how large
+                what the losses' buffers will be moved by is.
             at: the step.
 
         Raises:
-            RunError: if the loss is not finite, or a gradient is not and losses are not scaled.
+            NotFinite: if the loss is not finite, or a gradient is not and losses are not scaled.
         """
         bad = torch.stack([~torch.isfinite(total.detach()), ~torch.isfinite(norms).all()])
         flags = torch.cat([bad.float(), bad.new_tensor([self.stop_wanted, self.save_wanted]).float()])
@@ -48,8 +49,9 @@ class Guard:
             self.back_offs += 1
             return False
         what = "the loss is" if bad_loss else "a gradient is"
-        raise RunError(
+        raise NotFinite(
             f"{what} not finite at step {at.step} (epoch {at.epoch}); nothing was moved, and the last checkpoint is "
-            "whole. What usually helps: a lower optimizer.lr, a longer warm-up, clip, or train.precision bf16 or fp32",
+            "whole. What usually helps: a lower optimizer.lr, a longer warm-up, clip, or train.precision bf16 or fp32; "
+            "train.on_nonfinite skip goes on without this step",
             on_every_rank=True,
         )

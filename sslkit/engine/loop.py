@@ -12,6 +12,7 @@ from sslkit.data.loading import MAX_REPLACEMENTS, AugmentedImages, StepSampler, 
 from sslkit.data.reading import BadImage
 from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import Length
+from sslkit.engine.faults import Faults
 from sslkit.engine.fingerprint import fingerprint
 from sslkit.engine.hooks import Watching
 from sslkit.engine.metrics import Recorder
@@ -20,7 +21,7 @@ from sslkit.engine.saving import Saving
 from sslkit.engine.signals import StopSignals
 from sslkit.engine.standing import Standing
 from sslkit.engine.step import training_step
-from sslkit.errors import RunError, Stopped, UserError, lost_process
+from sslkit.errors import NotFinite, RunError, Stopped, UserError, lost_process
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.collectives import rank, world_size
 from sslkit.parts.dataset import Images
@@ -54,6 +55,7 @@ class Loop:
         watching: the watchers.
         evaluate: judges nets; at step 0, at epochs' ends and at the end.
         bad: the list of unreadable images.
+        faults: what becomes of steps that are not finite.
     """
 
     def __init__(
@@ -66,10 +68,11 @@ class Loop:
         watching: Watching,
         evaluate: Evaluation,
         bad: BadImages,
+        faults: Faults,
     ) -> None:
         self.run, self.images, self.steps = run, images, steps
         self.train, self.saving = train, saving
-        self.watching, self.evaluate, self.bad = watching, evaluate, bad
+        self.watching, self.evaluate, self.bad, self.faults = watching, evaluate, bad, faults
         self.standing = Standing(data=fingerprint(images))
         self.enlarged = EnlargedImages(max(view.size for view in run.augmenter.views))
         self.recorder = Recorder(steps.steps_per_epoch, train.batch_size)
@@ -128,7 +131,13 @@ class Loop:
         self._note_bad(batch)
         self.enlarged.note(batch.enlarged, len(batch))
         at = Position(self.standing.step, self.steps.total, self.steps.steps_per_epoch)
-        report = training_step(self.run, batch, at)
+        try:
+            report = training_step(self.run, batch, at)
+        except NotFinite as error:
+            self.faults.met(error, batch, at, self.standing)
+            self.standing.step += 1
+            self.recorder.add(self.standing.step, {}, {"nonfinite_steps": self.standing.nonfinite})
+            return
         self.standing.step += 1
         self.recorder.add(self.standing.step, report.tensors, report.numbers)
         self.watching.call("step_end", at=at, metrics=report.tensors, student=report.student, teacher=report.teacher)

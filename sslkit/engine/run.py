@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sslkit.data.batch import Batch
 from sslkit.data.preprocess import normalize
+from sslkit.engine.buffers import HeldBuffers
 from sslkit.engine.guard import Guard
 from sslkit.engine.hooks import Acting
 from sslkit.engine.network import Network
@@ -36,6 +37,7 @@ class Run:
         student: the student itself; ``trained`` is what forward and backward go through (it, or DDP around it).
         teacher: a net without predictor, or None; of the student's architecture if its rule follows the student.
         losses: by id; ``weights`` holds their factors in the sum.
+        held: what forward passes move, as it was before the step.
         micro_batches: parts that a rank's batch is computed in.
     """
 
@@ -56,10 +58,12 @@ class Run:
     guard: Guard
     acting: Acting
     micro_batches: int = 1
+    held: HeldBuffers = field(init=False)
     _parameters: list[nn.Parameter] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._parameters = [parameter for parameter in self.student.parameters() if parameter.requires_grad]
+        self.held = HeldBuffers([self.student] if self.teacher is None else [self.student, self.teacher])
 
     def seed_step(self, at: Position, micro: int) -> None:
         """Make every draw of the nets (drop path, dropout) a function of step, micro-batch and rank."""
@@ -123,6 +127,12 @@ class Run:
         """The norms of the gradients as they are now, ``[n]``."""
         gradients = self._gradients()
         return torch.stack(torch._foreach_norm(gradients)) if gradients else torch.zeros(0, device=self.device)
+
+    def update_sizes(self, history: Sequence[Mapping[str, LossTerms]]) -> Tensor:
+        """The largest absolute entry of everything that losses' buffers will be moved by, ``[n]``."""
+        updates = [update for terms in history for term in terms.values() for update in term.update.values()]
+        sizes = [update.detach().abs().amax().float() for update in updates if update.is_floating_point()]
+        return torch.stack(sizes) if sizes else torch.zeros(0, device=self.device)
 
     def _gradients(self) -> list[Tensor]:
         return [parameter.grad for parameter in self._parameters if parameter.grad is not None]

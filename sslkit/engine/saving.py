@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
-from sslkit.engine.checkpoint import CheckpointStore, restore
+from sslkit.engine.checkpoint import Checkpoint, CheckpointStore, restore
 from sslkit.engine.distributed import barrier, is_first
 from sslkit.engine.hooks import Watching
 from sslkit.engine.run import Run
@@ -59,11 +60,7 @@ class Saving:
                 "them back, or start anew with --fresh or another --out"
             )
         self.watching.load_state_dict(watchers)
-        restore(self.run.modules(), found.weights)
-        self.run.optimizer.load_state_dict(found.optimizer["optimizer"])
-        self.run.precision.scaler.load_state_dict(found.optimizer["scaler"])
-        if self.run.rule is not None:
-            self.run.rule.load_state_dict(found.optimizer["rule"])
+        take_up(self.run, found)
         self.run.guard.back_offs = standing.back_offs
         if standing.best and standing.best.of != self._best_of():
             standing.best = None
@@ -72,15 +69,34 @@ class Saving:
     def save(self, standing: Standing) -> None:
         """Publish a checkpoint (on the first rank)."""
         self._saved_at = time.monotonic()
-        if not is_first():
-            return
+        if is_first():
+            self._save_in(self.store, standing)
+
+    def snapshot(self, folder: Path, standing: Standing) -> None:
+        """The same in another folder, which keeps the last two."""
+        self._save_in(CheckpointStore(folder), standing)
+
+    def _save_in(self, store: CheckpointStore, standing: Standing) -> None:
         optimizer = {
             "optimizer": self.run.optimizer.state_dict(),
             "scaler": self.run.precision.scaler.state_dict(),
             "rule": self.run.rule.state_dict() if self.run.rule else {},
         }
         state = {**standing.as_data(), "watchers": self.watching.state_dict()}
-        self.store.save(self.run.modules(), optimizer, state, standing.best.step if standing.best else None)
+        store.save(self.run.modules(), optimizer, state, standing.best.step if standing.best else None)
+
+    def roll_back(self) -> int:
+        """Take weights, buffers, optimizer and teacher rule of the newest whole checkpoint; its step.
+
+        Raises:
+            RunError: if there is none yet.
+        """
+        found = self.store.newest()
+        _agree(found.state["step"] if found else None)
+        if found is None:
+            raise RunError("train.on_nonfinite is rollback, and there is no checkpoint yet", on_every_rank=True)
+        take_up(self.run, found)
+        return int(found.state["step"])
 
     def due(self, step: int, steps_per_epoch: int) -> bool:
         """Whether the recipe's number of steps or epochs has passed when ``step`` steps are done."""
@@ -118,6 +134,19 @@ class Saving:
 
     def _best_of(self) -> str:
         return f"{self.checkpoint.best_mode} {self.checkpoint.best_metric}"
+
+
+def take_up(run: Run, found: Checkpoint) -> None:
+    """Put a checkpoint's weights, buffers and states into a run.
+
+    Raises:
+        RunError: if it does not fit.
+    """
+    restore(run.modules(), found.weights)
+    run.optimizer.load_state_dict(found.optimizer["optimizer"])
+    run.precision.scaler.load_state_dict(found.optimizer["scaler"])
+    if run.rule is not None:
+        run.rule.load_state_dict(found.optimizer["rule"])
 
 
 def _agree(step: int | None) -> None:

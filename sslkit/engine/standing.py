@@ -35,6 +35,7 @@ class Standing:
         evaluations: values by the step at which they were taken.
         last_loss: of the last step that was read back.
         back_offs: steps that fp16's scaler skipped.
+        nonfinite: steps that were not made because something was not finite.
         enlarged: images smaller than the largest view, counted whenever they were loaded.
         best: the best checkpoint, by the recipe's metric.
     """
@@ -45,6 +46,7 @@ class Standing:
     evaluations: dict[str, dict[str, float]] = field(default_factory=dict)
     last_loss: float | None = None
     back_offs: int = 0
+    nonfinite: int = 0
     enlarged: int = 0
     best: Best | None = None
 

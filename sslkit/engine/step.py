@@ -39,9 +39,11 @@ def training_step(run: Run, batch: Batch, at: Position) -> StepReport:
     """One optimizer step on this rank's share of a batch.
 
     Raises:
-        RunError: if the loss or a gradient is not finite, or a part fails. Of all that is trained nothing has moved
-            then; running statistics of BatchNorm have, as they do in the forward pass.
+        NotFinite: if the loss, a gradient or what a loss's buffers are moved by is not finite. Nothing has moved then
+            but running statistics, which ``run.held`` has as they were.
+        RunError: if a part fails.
     """
+    run.held.keep()
     numbers = run.rates.apply(run.optimizer, at)
     run.optimizer.zero_grad(set_to_none=True)
     micros = batch.split(run.micro_batches)
@@ -62,7 +64,7 @@ def training_step(run: Run, batch: Batch, at: Position) -> StepReport:
     loss = torch.stack(totals).mean()
     norms = run.clip_gradients()
     run.acting.call("before_step", at=at, student=run.student)
-    if run.guard.passes(loss, torch.cat([norms, run.gradient_norms()]), at):
+    if run.guard.passes(loss, torch.cat([norms, run.gradient_norms(), run.update_sizes(history)]), at):
         run.optimizer.step()
         run.move_teacher(at)
         run.commit(history, at)

@@ -37,6 +37,7 @@ def summarise(standing: Standing, steps: Length, train: Train, device: torch.dev
         "peak_memory_mb": round(peak_memory_mb(device), 1),
         "world_size": world_size(),
         "back_offs": standing.back_offs,
+        "nonfinite_steps": standing.nonfinite,
         "enlarged_images": standing.enlarged,
         "best_step": standing.best.step if standing.best else None,
         "best_value": standing.best.value if standing.best else None,

@@ -27,6 +27,10 @@ class Train:
         threads: CPU threads of torch; null: torch's own choice.
         log_every: steps between two read-backs of the metrics (one host sync each); every step is logged.
         max_steps: stop after this many steps, schedules unchanged (to try a long recipe); null: the whole run.
+        on_nonfinite: when a loss or a gradient is not finite: ``raise``; ``skip``: the step is not made, and the next
+            one is; ``rollback``: the same, from the newest checkpoint's weights, optimizer and buffers. A snapshot is
+            kept for ``sslkit replay``.
+        max_nonfinite: more such steps in a run are an error, whatever ``on_nonfinite`` says.
     """
 
     epochs: int = 100
@@ -41,6 +45,8 @@ class Train:
     threads: int | None = None
     log_every: int = 10
     max_steps: int | None = None
+    on_nonfinite: Literal["raise", "skip", "rollback"] = "raise"
+    max_nonfinite: int = 10
 
 
 @dataclass(frozen=True, kw_only=True)

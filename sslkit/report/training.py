@@ -18,6 +18,7 @@ from sslkit.engine.checkpoint import CheckpointStore
 from sslkit.engine.distributed import choose_device, first_decides, is_first, process_group
 from sslkit.engine.dry_run import dry_run
 from sslkit.engine.environment import environment
+from sslkit.engine.faults import Faults
 from sslkit.engine.files import write_json
 from sslkit.engine.hooks import Watching
 from sslkit.engine.loop import Loop
@@ -183,4 +184,5 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[L
         _draw("views", lambda: draw_views(folder, views))
     store = CheckpointStore(folder.checkpoints, recipe.checkpoint.keep)
     saving = Saving(run, recipe.checkpoint, store, watching)
-    return Loop(run, images, steps, recipe.train, saving, watching, evaluation, bad), watching
+    faults = Faults(run, recipe.train, saving, folder.path / "snapshots", classes)
+    return Loop(run, images, steps, recipe.train, saving, watching, evaluation, bad, faults), watching
