@@ -16,6 +16,7 @@ from sslkit.engine.faults import Faults
 from sslkit.engine.fingerprint import fingerprint
 from sslkit.engine.hooks import Watching
 from sslkit.engine.metrics import Recorder
+from sslkit.engine.out_of_memory import out_of_memory
 from sslkit.engine.run import Run
 from sslkit.engine.saving import Saving
 from sslkit.engine.signals import StopSignals
@@ -95,7 +96,7 @@ class Loop:
                 if self.pending():
                     self._evaluate()
                 self._steps(signals)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError, RunError) as error:
             known = self._explained(error)
             if known is None:
                 raise
@@ -162,17 +163,23 @@ class Loop:
         if evaluates:
             self._evaluate()
 
-    def _explained(self, error: RuntimeError) -> RunError | None:
-        """What an error of torch's own means, where it is known."""
+    def _explained(self, error: Exception) -> RunError | None:
+        """What an error of torch's own means, where it is known; a part may be blamed for it already."""
         at = f"at step {self.standing.step}"
+        if isinstance(error, RunError):
+            cause = error.__cause__
+            return out_of_memory(cause, self.run, self.train, at) if cause is not None else None
         if any(words in str(error) for words in _LOADER_WORDS):
             return RunError(f"a loader process died or hung {at}: {error}")
-        return lost_process(error, at)
+        return out_of_memory(error, self.run, self.train, at) or lost_process(error, at)
 
     def _note_bad(self, batch: Batch) -> None:
         if batch.failure:
             raise RunError(f"at step {self.standing.step}: {batch.failure}")
-        self.bad.note(batch.bad)
+        if batch.bad and self.train.on_bad_image == "raise":
+            first = batch.bad[0]
+            raise RunError(f"{first.name} cannot be read: {first.reason} (train.on_bad_image is raise)")
+        self.bad.note(batch.bad, "training")
         if not batch.pixels:
             worst: BadImage = batch.bad[-1]
             raise UserError(

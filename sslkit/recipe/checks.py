@@ -68,6 +68,8 @@ _RULES: dict[type, tuple[_Rule, ...]] = {
         _at_least("threads", 1, "; null leaves it to torch"),
         _at_least("log_every", 1),
         _at_least("max_steps", 1, "; null trains for all epochs"),
+        _at_least("max_nonfinite", 0),
+        ("max_bad_fraction", lambda t: 0 <= t.max_bad_fraction <= 1, "must be a share from 0 to 1"),
     ),
     Checkpointing: (
         _at_least("every_epochs", 1, _OR_NULL),

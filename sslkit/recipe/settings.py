@@ -31,6 +31,9 @@ class Train:
             one is; ``rollback``: the same, from the newest checkpoint's weights, optimizer and buffers. A snapshot is
             kept for ``sslkit replay``.
         max_nonfinite: more such steps in a run are an error, whatever ``on_nonfinite`` says.
+        on_bad_image: when an image cannot be read: ``skip``: another one, chosen by key, stands in for it, and
+            ``bad_images.csv`` lists it; ``raise``.
+        max_bad_fraction: share of the training images that may be unreadable, but one image always.
     """
 
     epochs: int = 100
@@ -47,6 +50,8 @@ class Train:
     max_steps: int | None = None
     on_nonfinite: Literal["raise", "skip", "rollback"] = "raise"
     max_nonfinite: int = 10
+    on_bad_image: Literal["skip", "raise"] = "skip"
+    max_bad_fraction: float = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)

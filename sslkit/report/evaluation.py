@@ -86,7 +86,7 @@ class RunEvaluation:
             out_dir=self.folder.pictures,
             **loading(self.recipe),
         )
-        self.bad.note(result.bad)
+        self.bad.note(result.bad, "evaluation")
         for name, reason in result.skipped.items():
             if name not in self._told:
                 self._told.add(name)

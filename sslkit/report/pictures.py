@@ -18,19 +18,18 @@ from sslkit.engine.run_folder import RunFolder
 SHOWN_IMAGES, SHOWN_SIDE = 6, 96
 
 
-def draw_views(folder: RunFolder, views: AugmentedImages) -> Path | None:
-    """Write ``pictures/views.png``: a row an image, a column a view, as epoch 0 shows them to the nets.
+def draw_views(file: Path, views: AugmentedImages) -> Path | None:
+    """Write a picture of views: a row an image, a column a view, as epoch 0 shows them to the nets.
 
     Of images of more than three channels the first three are shown, as red, green and blue; of two the first.
     """
-    file = folder.pictures / "views.png"
     samples = [views[0, index] for index in range(min(SHOWN_IMAGES, len(views.images)))]
     shown = [_enlarge(view) for sample in samples for view in sample.views]
     if not shown:
         return None
     side = max(view.shape[-1] for view in shown)
     padded = [_centre(view, side) for view in shown]
-    folder.pictures.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     save_image(make_grid(torch.stack(padded), nrow=len(views.augmenter.views), pad_value=1.0), file)
     return file
 

@@ -167,7 +167,7 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[L
     skipped = check_evaluators(judges, recipe.evaluate, run.student.backbone, recipe.preprocess, judged)
     with first_decides():
         watching = Watching(watchers(recipe) if is_first() else {})
-    bad = BadImages(folder.path / "bad_images.csv")
+    bad = BadImages(folder.path / "bad_images.csv", max(1, int(recipe.train.max_bad_fraction * len(images))))
     if is_first():
         _tell_doubts(run, len(images))
     judges = {key: judge for key, judge in judges.items() if key not in skipped}
@@ -181,7 +181,7 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[L
     _tell_data(images, judged, recipe)
     if is_first():
         write_json(folder.path / "environment.json", environment(device))
-        _draw("views", lambda: draw_views(folder, views))
+        _draw("views", lambda: draw_views(folder.pictures / "views.png", views))
     store = CheckpointStore(folder.checkpoints, recipe.checkpoint.keep)
     saving = Saving(run, recipe.checkpoint, store, watching)
     faults = Faults(run, recipe.train, saving, folder.path / "snapshots", classes)
