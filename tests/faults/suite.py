@@ -1,0 +1,87 @@
+"""What a suite of faults is, and processes to do them to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Exit code of a child whose check failed.
+WRONG = 97
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Faults of one kind.
+
+    Attributes:
+        name: of it.
+        target: what must hold, in words.
+        count: cases of the whole campaign.
+        first: cases of it that CI runs.
+        case: does the fault of this number in a folder of its own.
+
+    Raises:
+        AssertionError: by ``case``, if the target is missed.
+    """
+
+    name: str
+    target: str
+    count: int
+    first: int
+    case: Callable[[int, Path], None]
+
+
+def fork(work: Callable[[], int | None], log: Path) -> int:
+    """A process that has imported everything already, and does this; its number.
+
+    Args:
+        work: gives its exit code; None: 0.
+        log: takes what it says.
+    """
+    child = os.fork()
+    if child:
+        return child
+    code = WRONG
+    try:
+        os.setsid()
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        code = work() or 0
+    except BaseException:  # noqa: BLE001 - the process ends here, whatever it was
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def wait(child: int) -> int:
+    """The exit code of a forked process; negative: the signal that ended it."""
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def kill(child: int, number: int) -> None:
+    """Send a signal to a process that may be gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, number)
+
+
+def sslkit_main(*words: str) -> Callable[[], int]:
+    """The command line in a forked process."""
+
+    def work() -> int:
+        import rich
+
+        from sslkit.cli.main import main
+
+        rich.reconfigure()  # a console that writes to where standard output leads now
+        return main(words)
+
+    return work
