@@ -18,6 +18,7 @@ COMMANDS = {
     "embed": ("sslkit.cli.embed", "write the features of any images to .parquet or .npz"),
     "export": ("sslkit.cli.export", "write a run's backbone for timm, torch, safetensors or onnx"),
     "ablate": ("sslkit.cli.ablate", "compare recipes that differ on named axes, over paired seeds"),
+    "bench": ("sslkit.cli.bench", "where the time of a recipe's step goes, and what bounds it"),
     "data": ("sslkit.cli.data", "read every image of a data set once, and tell what a run would meet"),
     "replay": ("sslkit.cli.replay", "make a step once more whose loss or gradients were not finite"),
     "recipes": ("sslkit.cli.recipes", "list or show the recipes that ship with sslkit"),
