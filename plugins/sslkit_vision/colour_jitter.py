@@ -30,6 +30,11 @@ class ColourJitter:
         within("saturation", self.saturation)
         within("hue", self.hue, 0.5)
 
+    @property
+    def reach(self) -> tuple[float, float, float, float]:
+        """How far each operation goes, as :data:`sslkit_vision.pixel_ops.JITTER` numbers them; 0: off."""
+        return self.brightness, self.contrast, self.saturation, self.hue
+
     def draw(self, numbers: Iterator[float]) -> dict[str, float | list[float]]:
         """Takes six numbers."""
         return {
@@ -43,9 +48,8 @@ class ColourJitter:
 
     def render(self, image: Picture, draws: Draws) -> Picture:
         """The operations that are on, in the order that was drawn."""
-        reach = (self.brightness, self.contrast, self.saturation, self.hue)
         for place in draws["order"]:
-            if reach[int(place)]:
+            if self.reach[int(place)]:
                 name, operation = pixel_ops.JITTER[int(place)]
                 image = operation(image, draws[name])
         return image

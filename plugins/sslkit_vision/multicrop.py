@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
 
 import numpy as np
+from PIL.Image import Image
 from torch import Tensor
 
 from sslkit.errors import UserError
-from sslkit.parts import Augmenter, Draws, Picture, ViewSpec
+from sslkit.parts import Augmenter, Bands, Draws, Picture, ViewSpec
 from sslkit_vision import pixel_ops
 from sslkit_vision.colour_jitter import ColourJitter
 from sslkit_vision.pixel_ops import Interpolation
@@ -62,6 +65,9 @@ class MultiCrop(Augmenter):
         rotation: the image is rotated by up to so many degrees either way before the crop, corners black; 0: off.
         noise: standard deviation of Gaussian noise added at the end, in 0..1 of the full range; 0: off.
         interpolation: filter of rotation and resize.
+        pixels: ``exact``: Pillow's operations, one by one, as the reference has them; ``fast``: OpenCV's, folded
+            together (``pip install 'sslkit[opencv]'``): several times as fast, with the same draws and close to the
+            same pixels; bands stay with Pillow.
     """
 
     def __init__(
@@ -89,6 +95,7 @@ class MultiCrop(Augmenter):
         rotation: float = 0.0,
         noise: float = 0.0,
         interpolation: Interpolation = "bicubic",
+        pixels: Literal["exact", "fast"] = "exact",
     ) -> None:
         self.views = _name_views(global_crops, local_crops, apart, global_size, local_size)
         scales = interval("global_scale", global_scale, high=1), interval("local_scale", local_scale, high=1)
@@ -102,6 +109,11 @@ class MultiCrop(Augmenter):
         self._rotation = within("rotation", rotation, 180)
         self._noise = within("noise", noise, 1)
         self._interpolation: Interpolation = interpolation
+        self._fast = pixels == "fast"
+        if self._fast and find_spec("cv2") is None:
+            raise UserError(
+                "pixels is 'fast', and OpenCV is not installed: pip install 'sslkit[opencv]', or pixels exact"
+            )
 
     def draw(self, view: ViewSpec, width: int, height: int, generator: np.random.Generator) -> Draws:
         """Every random choice for a view of an image of ``width`` x ``height`` pixels.
@@ -135,6 +147,8 @@ class MultiCrop(Augmenter):
         """
         if draws["rotation"]:
             image = pixel_ops.rotate(image, draws["rotation"], self._interpolation)
+        if self._fast and not isinstance(image, Bands):
+            return self._noisy(self._render_fast(image, view, draws), draws)
         image = pixel_ops.crop_and_resize(image, *draws["box"], view.size, self._interpolation)
         if draws["flip"]:
             image = pixel_ops.flip(image)
@@ -146,7 +160,23 @@ class MultiCrop(Augmenter):
             image = pixel_ops.blur(image, draws["blur_radius"])
         if draws["solarize"]:
             image = pixel_ops.solarize(image, self._solarize_threshold)
-        pixels = pixel_ops.to_pixels(image)
+        return self._noisy(pixel_ops.to_pixels(image), draws)
+
+    def _render_fast(self, image: Image, view: ViewSpec, draws: Draws) -> Tensor:
+        from sslkit_vision import fast_pixels  # here: OpenCV is optional, and takes its time
+
+        pixels = fast_pixels.crop_and_resize(image, draws["box"], view.size, self._interpolation)
+        if draws["flip"]:
+            pixels = pixels[:, ::-1]
+        if draws["jitter"] or draws["gray"]:
+            pixels = fast_pixels.recolour(pixels, draws, self._jitter.reach)
+        if draws["blur_radius"]:
+            pixels = fast_pixels.blur(pixels, draws["blur_radius"])
+        if draws["solarize"]:
+            pixels = fast_pixels.solarize(pixels, self._solarize_threshold)
+        return fast_pixels.to_pixels(pixels)
+
+    def _noisy(self, pixels: Tensor, draws: Draws) -> Tensor:
         return pixel_ops.add_noise(pixels, self._noise, int(draws["noise_seed"])) if self._noise else pixels
 
 
