@@ -14,6 +14,7 @@ import yaml
 from scipy import stats
 
 from sslkit.ablation.grid import Grid, axis_of, cells_of, seeds_of
+from sslkit.ablation.layout import Layout
 from sslkit.ablation.plan import plan
 from sslkit.ablation.read import axes_from_words, read_grid
 from sslkit.ablation.statistics import paired_difference
@@ -160,6 +161,24 @@ def test_what_a_part_refuses_is_told_before_the_first_run_too() -> None:
     cells = cells_of({"train.batch_size": axis_of("train.batch_size", [64, 5000])})
     with pytest.raises(UserError, match="cell 'train.batch_size=5000': .*more than the 1437 images"):
         plan(Grid(SHORT, cells, (0,)), load_registry())
+
+
+def test_what_runs_warned_of_is_told_once_a_warning_with_its_seeds(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.make()
+    layout.run("r").mkdir()
+    (layout.run("r") / "log.txt").write_text(
+        "2026-01-01 10:00:00 INFO training\n"
+        "2026-01-01 10:00:01 WARNING collapse: the teacher is uniform since step 5 (KL 0.0): mend it. WARNING twice\n"
+        "2026-01-01 10:00:09 WARNING collapse: the teacher is uniform since step 5 (KL 0.0): again, after a kill\n"
+    )
+    assert layout.told("r") == "collapse: the teacher is uniform since step 5"
+    assert layout.told("not there") == ""
+    cells = cells_of({"a": axis_of("a", [1, 2])})
+    frame = rows_of({"a=1": [1.0, 2.0], "a=2": [3.0, 4.0]})
+    frame.loc[frame["cell"] == "a=2", "reason"] = layout.told("r")
+    text = table(Grid("quickstart", cells, (0, 1)), frame)
+    assert "## Warnings\n\n- a=2, seed 0, 1: collapse: the teacher is uniform since step 5\n" in text
 
 
 @pytest.mark.parametrize("shipped", list_grids(), ids=lambda grid: grid.name)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ import yaml
 
 from sslkit.engine.run_folder import RunFolder, different_keys
 from sslkit.errors import UserError
+from sslkit.plugins.manager import load_registry
+from sslkit.recipe.load import completed, load_recipe
+from tiny_run import TINY
 
 RECIPE = {"seed": 0, "train": {"epochs": 3, "workers": None}, "head": {"name": "x", "out_dim": 4}}
 
@@ -21,6 +25,22 @@ def opened(path: Path, recipe: dict[str, object] = RECIPE, fresh: bool = False) 
     folder = RunFolder(path)
     folder.open(recipe, fresh)
     return folder
+
+
+def test_an_option_that_has_come_since_is_no_other_recipe(tmp_path: Path) -> None:
+    registry = load_registry()
+    resolved = dict(load_recipe(TINY, (), registry).resolved)
+    before = {**resolved, "augment": {k: v for k, v in resolved["augment"].items() if k != "pixels"}}
+    opened(tmp_path / "run", before).close()
+    (tmp_path / "run/checkpoints/step-00000001").mkdir(parents=True)
+    with pytest.raises(UserError, match="augment.pixels: absent there, exact now"):
+        RunFolder(tmp_path / "run").open(resolved, False)
+    RunFolder(tmp_path / "run").open(resolved, False, partial(completed, registry=registry))
+    other = {**resolved, "augment": {**resolved["augment"], "pixels": "fast"}}
+    opened(tmp_path / "other", before).close()
+    (tmp_path / "other/checkpoints/step-00000001").mkdir(parents=True)
+    with pytest.raises(UserError, match="augment.pixels: exact there, fast now"):
+        RunFolder(tmp_path / "other").open(other, False, partial(completed, registry=registry))
 
 
 def test_two_processes_cannot_have_one_folder_and_fresh_does_not_pull_it_away(tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def ablate(
     source = str(recipe) if isinstance(recipe, Path) else recipe
     grid = Grid(source, cells, seeds_of(seeds), tuple(metrics))
     flags = [word for file in files for word in ("--plugin", str(file.absolute()))]
-    members = plan(grid, load_registry(files))
-    how = How(executor_of(executor, jobs, submit or {}), flags, Limits(limit, budget), retry, stale)
+    registry = load_registry(files)
+    members = plan(grid, registry)
+    how = How(executor_of(executor, jobs, submit or {}), registry, flags, Limits(limit, budget), retry, stale)
     return run_grid(grid, members, Layout(Path(out)), how)

@@ -10,15 +10,20 @@ import yaml
 from sslkit.ablation.code import difference
 from sslkit.ablation.layout import Layout
 from sslkit.ablation.plan import Member
-from sslkit.engine.run_folder import FREE_KEYS, flat_recipe
+from sslkit.engine.run_folder import FREE_KEYS, Complete, flat_recipe
 from sslkit.errors import UserError
 
 #: Of the keys that a continued run may change, those that change what its numbers are.
 _MATTER = ("evaluate", "eval_data")
 
 
-def refuse_other(layout: Layout, members: Mapping[str, Member]) -> None:
+def refuse_other(layout: Layout, members: Mapping[str, Member], complete: Complete) -> None:
     """Numbers of another recipe would be told under a cell's name.
+
+    Args:
+        layout: the folder.
+        members: its runs, by name.
+        complete: adds the options that have come since to a recipe that is there.
 
     Raises:
         UserError: if a folder holds a run of another recipe, or one that is judged otherwise.
@@ -28,7 +33,7 @@ def refuse_other(layout: Layout, members: Mapping[str, Member]) -> None:
             there = yaml.safe_load((layout.run(name) / "recipe.yaml").read_text("utf-8"))
         except (OSError, yaml.YAMLError):
             continue
-        differing = _differing(there, member.resolved) if isinstance(there, Mapping) else ()
+        differing = _differing(complete(there), member.resolved) if isinstance(there, Mapping) else ()
         if differing:
             key, old, new = differing
             raise UserError(

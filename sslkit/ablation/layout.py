@@ -78,6 +78,15 @@ class Layout:
         """The summary of a finished run; empty if it has none."""
         return _json(self.run(name) / "summary.json") or {}
 
+    def told(self, name: str) -> str:
+        """What a run has warned of, such as a collapse: each warning's beginning, once."""
+        try:
+            lines = (self.run(name) / "log.txt").read_text("utf-8", errors="replace").splitlines()
+        except OSError:
+            return ""
+        warnings = [line.partition(" WARNING ")[2].partition(" (")[0] for line in lines if " WARNING " in line]
+        return "; ".join(dict.fromkeys(warnings))
+
     def status(self, name: str) -> tuple[str, str]:
         """``finished``, ``failed`` or ``open``, and the reason of a failure."""
         if self.summary(name):

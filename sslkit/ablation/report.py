@@ -19,7 +19,7 @@ from sslkit.ablation.curves import draw, panels_of, read_curves, style_of
 from sslkit.ablation.grid import Grid
 from sslkit.ablation.layout import Layout
 from sslkit.ablation.plan import Member
-from sslkit.ablation.table import EXPLAINED, columns, lines_of, metrics_of
+from sslkit.ablation.table import EXPLAINED, columns, lines_of, metrics_of, warnings_of
 
 _COSTS = {"seconds": "seconds", "images_per_second": "images/s", "peak_memory_mb": "memory, MB"}
 
@@ -59,6 +59,8 @@ def _tables(grid: Grid, frame: pd.DataFrame) -> Iterable[str]:
             cells = [_bold(text) for text in columns(line)]
             rows.append(_row(cells, "baseline" if line.cell is grid.cells[0] else ""))
         yield f"<h3>{escape(metric)}</h3>{_table(heads, rows)}"
+    if told := warnings_of(grid.cells, frame):
+        yield f"<h3>Warnings</h3><ul>{''.join(f'<li>{escape(line)}</li>' for line in told)}</ul>"
 
 
 def _bold(text: str) -> str:

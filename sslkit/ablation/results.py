@@ -19,12 +19,14 @@ from sslkit.engine.files import write_text
 def collect(members: Sequence[Member], layout: Layout, metrics: Sequence[str]) -> pd.DataFrame:
     """One row a cell, seed and metric; a run without numbers has one row that says why.
 
-    Columns: ``cell``, one for each axis, ``seed``, ``status`` (``finished``, ``failed``, ``open``), ``reason``,
-    ``metric``, ``value``.
+    Columns: ``cell``, one for each axis, ``seed``, ``status`` (``finished``, ``failed``, ``open``), ``reason`` (of a
+    failure; of a finished run what it warned of, such as a collapse), ``metric``, ``value``.
     """
     rows: list[dict[str, Any]] = []
     for member in members:
         status, reason = layout.status(member.folder)
+        if status == "finished":
+            reason = layout.told(member.folder)
         head = {
             "cell": member.cell.name,
             **member.cell.choices,

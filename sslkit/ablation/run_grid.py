@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import pandas as pd
 
@@ -15,6 +16,8 @@ from sslkit.ablation.plan import Member
 from sslkit.ablation.results import write_results
 from sslkit.ablation.runner import Limits, Runner
 from sslkit.engine.folder_lock import FolderLock
+from sslkit.plugins.registry import Registry
+from sslkit.recipe.load import completed
 from sslkit.report.console import say
 
 
@@ -24,6 +27,7 @@ class How:
 
     Attributes:
         executor: makes the place where runs happen, once the folder is there.
+        registry: the parts there are.
         flags: words for every run, such as ``--plugin FILE``.
         limits: when to give up.
         retry: whether runs that failed are tried again.
@@ -31,6 +35,7 @@ class How:
     """
 
     executor: Callable[[Layout], Executor]
+    registry: Registry
     flags: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
     retry: bool = False
@@ -57,7 +62,7 @@ def run_grid(grid: Grid, members: Sequence[Member], layout: Layout, how: How) ->
     lock = FolderLock(layout.path, f"--out {layout.path}: {{who}} runs an ablation there; wait for it")
     try:
         runs = {member.folder: member for member in members}
-        refuse_other(layout, runs)
+        refuse_other(layout, runs, partial(completed, registry=how.registry))
         runner = Runner(
             layout,
             how.executor(layout),

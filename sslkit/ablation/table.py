@@ -89,6 +89,8 @@ def table(grid: Grid, frame: pd.DataFrame) -> str:
             *(f"| {' | '.join(columns(line))} |" for line in lines_of(grid.cells, frame, metric)),
             "",
         ]
+    if told := warnings_of(grid.cells, frame):
+        lines += ["## Warnings", "", *(f"- {line}" for line in told), ""]
     lines += list(_unfinished(frame))
     return "\n".join(lines).rstrip() + "\n"
 
@@ -106,6 +108,18 @@ def columns(line: Line) -> list[str]:
 def number(value: float) -> str:
     """With two digits; a dash where there is none."""
     return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def warnings_of(cells: Sequence[Cell], frame: pd.DataFrame) -> list[str]:
+    """What finished runs have warned of, a line a cell and warning, with the seeds."""
+    runs = frame[frame["status"] == "finished"].drop_duplicates(["cell", "seed"])
+    told = []
+    for cell in cells:
+        own = runs[(runs["cell"] == cell.name) & (runs["reason"] != "")]
+        for reason, group in own.groupby("reason", sort=False):
+            seeds = ", ".join(map(str, group["seed"]))
+            told.append(f"{cell.beside(cells[0])}, seed {seeds}: {reason}")
+    return told
 
 
 def _unfinished(frame: pd.DataFrame) -> Iterator[str]:

@@ -37,12 +37,14 @@ def run(argv: Sequence[str]) -> int:
     from sslkit.ablation.runner import Limits
     from sslkit.plugins.manager import load_registry
 
-    members = plan(grid, load_registry(tuple(args.plugin), args.no_plugins))
+    registry = load_registry(tuple(args.plugin), args.no_plugins)
+    members = plan(grid, registry)
     layout = Layout(args.out or Path("ablations") / Path(args.recipe).stem)
     if args.dry_run:
         return _list(grid, members, layout, args.jobs or 1)
     how = How(
         executor=executor_of(args.executor, args.jobs, _options(args.submit)),
+        registry=registry,
         flags=[word for file in args.plugin for word in ("--plugin", str(file.absolute()))]
         + [word for name in args.no_plugins for word in ("--no-plugins", name)],
         limits=Limits(args.limit, args.budget or grid.budget),

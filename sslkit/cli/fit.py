@@ -51,7 +51,7 @@ def run(argv: Sequence[str]) -> int:
         return 0
     from sslkit.report.training import fit_recipe
 
-    fit_recipe(recipe, args.out, args.fresh)
+    fit_recipe(recipe, args.out, args.fresh, registry)
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ FREE_KEYS = (
 )  # fmt: skip
 
 
+Complete = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
 class RunFolder:
     """The folder of one run: ``recipe.yaml``, ``checkpoints/``, logs, pictures and ``summary.json``.
 
@@ -38,12 +41,14 @@ class RunFolder:
         self.summary_file = path / "summary.json"
         self._lock: FolderLock | None = None
 
-    def open(self, resolved: Mapping[str, Any], fresh: bool) -> None:
+    def open(self, resolved: Mapping[str, Any], fresh: bool, complete: Complete = lambda there: there) -> None:
         """Take the folder for a run of this recipe; what was there before is continued.
 
         Args:
             resolved: the resolved recipe.
             fresh: start anew: what was there is moved aside, never deleted.
+            complete: adds the options that have come since to the recipe that is there
+                (:func:`sslkit.recipe.load.completed`).
 
         Raises:
             UserError: if the folder holds a run of another recipe (naming the keys that differ), something that is
@@ -57,7 +62,7 @@ class RunFolder:
                 move_aside(self.path)
                 self.close()
                 self._make()
-            self._check_recipe(resolved)
+            self._check_recipe(resolved, complete)
             write_text(self.path / "recipe.yaml", to_yaml(resolved))
         except OSError as error:
             raise UserError(
@@ -110,7 +115,7 @@ class RunFolder:
                 f"--out {self.path}: the folder holds {strange[0]!r} and is no run; name an empty or a new one"
             )
 
-    def _check_recipe(self, resolved: Mapping[str, Any]) -> None:
+    def _check_recipe(self, resolved: Mapping[str, Any], complete: Complete) -> None:
         file = self.path / "recipe.yaml"
         # where nothing was trained (a first try with a mistake in it), nothing is lost
         trained = self.summary_file.is_file() or (self.checkpoints.is_dir() and any(self.checkpoints.iterdir()))
@@ -123,7 +128,7 @@ class RunFolder:
             raise UserError(f"{file} cannot be read as a recipe ({why}); restore it, or use --fresh") from error
         if not isinstance(there, Mapping):
             raise UserError(f"{file} is no recipe; restore it, or use --fresh")
-        differing = different_keys(there, resolved)
+        differing = different_keys(complete(there), resolved)
         if differing:
             shown = "; ".join(f"{key}: {old} there, {new} now" for key, (old, new) in list(differing.items())[:6])
             more = f" and {len(differing) - 6} more" if len(differing) > 6 else ""

@@ -85,6 +85,22 @@ def check_names(draft: Draft, registry: Registry, source: str, required: frozens
         raise _missing("loss", "loss", registry, source)
 
 
+def completed(there: Mapping[str, Any], registry: Registry) -> Mapping[str, Any]:
+    """A resolved recipe that an older version wrote, with the options that have come since at their defaults.
+
+    Args:
+        there: as plain data.
+        registry: the parts there are.
+
+    Returns:
+        the same as it is, if it is no recipe any more.
+    """
+    try:
+        return load_recipe(there, (), registry).resolved
+    except UserError:
+        return there
+
+
 def _check_name(named: Named, kind: str, registry: Registry) -> None:
     if named.name is None:
         raise named.at.error(f"which {kind}? Give it a name: {nearest('', registry.names(kind))}")

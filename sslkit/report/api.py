@@ -35,4 +35,5 @@ def fit(
         Stopped: if a signal stopped it.
     """
     registry = load_registry(plugins)
-    return fit_recipe(load_recipe(recipe, overrides_from(overrides or {}), registry), Path(out) if out else None, fresh)
+    loaded = load_recipe(recipe, overrides_from(overrides or {}), registry)
+    return fit_recipe(loaded, Path(out) if out else None, fresh, registry)

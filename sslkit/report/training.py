@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from sslkit.evaluate.needs import check_evaluators
 from sslkit.parts.collectives import world_size
 from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.watcher import RunInfo
+from sslkit.plugins.registry import Registry
+from sslkit.recipe.load import completed
 from sslkit.recipe.model import Recipe
 from sslkit.report.closing import show_results
 from sslkit.report.console import logging_to, say
@@ -52,14 +55,14 @@ class RunResult:
     summary: Mapping[str, Any]
 
 
-def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool) -> RunResult:
+def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool, registry: Registry) -> RunResult:
     """Train from a resolved recipe (see :func:`sslkit.fit`)."""
     folder = RunFolder(out or Path("runs") / Path(recipe.source).stem)
     device = choose_device(recipe.train.device)
     with _threads(recipe.train.threads), process_group(device):
         with first_decides():
             if is_first():
-                folder.open(recipe.resolved, fresh)
+                folder.open(recipe.resolved, fresh, partial(completed, registry=registry))
         try:
             with logging_to(folder.path / "log.txt" if is_first() else None):
                 return _fit_in(recipe, folder, device)
