@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sslkit.cli.words import Words, add_plugin_flags
+from sslkit.cli.words import Words, add_plugin_flags, positive
 from sslkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _words() -> Words:
     add = words.add_argument
     add("--recipe", required=True, metavar="FILE_OR_NAME", help="a grid, or a recipe that --axis changes")
     add("--axis", action="append", default=[], metavar="KEY=VALUE,...", help="values of one key of the recipe")
-    add("--seeds", type=_positive, metavar="N", help="runs a cell, with seeds 0 to N-1 (default: 1)")
+    add("--seeds", type=positive, metavar="N", help="runs a cell, with seeds 0 to N-1 (default: 1)")
     add(
         "--metric",
         action="append",
@@ -120,7 +120,7 @@ def _words() -> Words:
         help="such as teacher/knn/k20_top1 (default: each evaluator's first)",
     )
     add("--out", type=Path, metavar="DIR", help="the ablation's folder (default: ablations/RECIPE)")
-    add("--jobs", type=_positive, metavar="N", help="runs at a time (default: 1; on a cluster as many as it takes)")
+    add("--jobs", type=positive, metavar="N", help="runs at a time (default: 1; on a cluster as many as it takes)")
     add("--executor", default="local", metavar="NAME", help="local (processes; the default), submitit (SLURM) or ray")
     add("--submit", action="append", default=[], metavar="KEY=VALUE", help="for submitit or ray, as gpus_per_node=1")
     add("--limit", type=_minutes, metavar="MINUTES", help="a run that takes longer has failed")
@@ -130,12 +130,6 @@ def _words() -> Words:
     add("--dry-run", action="store_true", dest="dry_run", help="check and list the cells, and stop")
     add_plugin_flags(words)
     return words
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
-    return int(text)
 
 
 def _minutes(text: str) -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sslkit.cli.words import Words, add_plugin_flags
+from sslkit.cli.words import Words, add_plugin_flags, positive
 from sslkit.recipe.overrides import split_overrides
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def run(argv: Sequence[str]) -> int:
     words.usage = "sslkit bench --recipe FILE_OR_NAME [flags] [overrides]"
     add = words.add_argument
     add("--recipe", required=True, metavar="FILE_OR_NAME", help="a YAML file, or a name from `sslkit recipes list`")
-    add("--steps", type=_steps, default=20, metavar="N", help="of each measurement (default: 20)")
+    add("--steps", type=positive, default=20, metavar="N", help="of each measurement (default: 20)")
     add("--json", type=Path, metavar="FILE", help="also write the numbers there")
     add_plugin_flags(words)
     rest, overrides = split_overrides(argv, words.flags)
@@ -63,9 +62,3 @@ def _lines(found: Bench) -> list[str]:
         *found.advice(),
     ]
     return told
-
-
-def _steps(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
-    return int(text)

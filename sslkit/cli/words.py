@@ -57,6 +57,13 @@ def add_plugin_flags(words: Words) -> None:
         help="leave an installed plugin out, by its name or its distribution's")  # fmt: skip
 
 
+def positive(text: str) -> int:
+    """The type of a flag that counts."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
+    return int(text)
+
+
 def check_action(action: str, known: Sequence[str] = ("list", "show")) -> None:
     """Refuse what is none of the actions.
 

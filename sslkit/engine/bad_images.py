@@ -32,7 +32,7 @@ class BadImages:
             with file.open(newline="", encoding="utf-8") as lines:
                 rows = list(csv.DictReader(lines))
             self._listed = {row["name"] for row in rows}
-            self._in_training = sum(row["met"] == "training" for row in rows)
+            self._in_training = sum(row.get("met") == "training" for row in rows)
 
     def __len__(self) -> int:
         return len(self._listed)
