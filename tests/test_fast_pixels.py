@@ -8,27 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from crop_pictures import OFF, photo
 from sslkit.errors import UserError
 from sslkit.parts.bands import Bands
 from sslkit.parts.randomness import generator
 from sslkit_vision.multicrop import MultiCrop
 
 pytest.importorskip("cv2", reason="OpenCV is not installed: pip install 'sslkit[opencv]'")
-
-OFF: dict[str, Any] = {
-    "local_crops": 0, "jitter": 1.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0,
-    "grayscale": 0.0, "blur": (0.0, 0.0, 0.0), "solarize": (0.0, 0.0, 0.0),
-}  # fmt: skip
-
-
-def photo(mode: str = "RGB") -> Image.Image:
-    """A smooth picture with some grain."""
-    y, x = np.mgrid[0:375, 0:500]
-    waves = [127 + 100 * np.sin(x / 30), 127 + 100 * np.cos(y / 40), 127 + 90 * np.sin((x + y) / 50)]
-    grain = np.random.default_rng(0).normal(0, 6, (375, 500, 3))
-    return Image.fromarray((np.stack(waves, -1) + grain).clip(0, 255).astype(np.uint8)).convert(mode)
 
 
 def both(mode: str = "RGB", count: int = 12, **options: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:

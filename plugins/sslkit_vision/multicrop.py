@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
 
@@ -16,6 +15,8 @@ from sslkit.errors import UserError
 from sslkit.parts import Augmenter, Bands, Draws, Picture, ViewSpec
 from sslkit_vision import pixel_ops
 from sslkit_vision.colour_jitter import ColourJitter
+from sslkit_vision.crop_settings import by_view, check_colour, name_views
+from sslkit_vision.device_pixels import DevicePixels
 from sslkit_vision.pixel_ops import Interpolation
 from sslkit_vision.ranges import between, interval, triple, within
 
@@ -67,7 +68,9 @@ class MultiCrop(Augmenter):
         interpolation: filter of rotation and resize.
         pixels: ``exact``: Pillow's operations, one by one, as the reference has them; ``fast``: OpenCV's, folded
             together (``pip install 'sslkit[opencv]'``): several times as fast, with the same draws and close to the
-            same pixels; bands stay with Pillow.
+            same pixels; bands stay with Pillow; ``device``: the loader only decodes, and the training device makes the
+            views of a batch by matrix products, with the same draws and close to the same pixels; without rotation
+            and noise, of RGB and grey images (large ones are shrunk to 2.3 times the largest view before).
     """
 
     def __init__(
@@ -95,25 +98,28 @@ class MultiCrop(Augmenter):
         rotation: float = 0.0,
         noise: float = 0.0,
         interpolation: Interpolation = "bicubic",
-        pixels: Literal["exact", "fast"] = "exact",
+        pixels: Literal["exact", "fast", "device"] = "exact",
     ) -> None:
-        self.views = _name_views(global_crops, local_crops, apart, global_size, local_size)
+        self.views = name_views(global_crops, local_crops, apart, global_size, local_size)
         scales = interval("global_scale", global_scale, high=1), interval("local_scale", local_scale, high=1)
-        self._settings = _by_view(self.views, global_crops, scales, triple("blur", blur), triple("solarize", solarize))
+        self._settings = by_view(self.views, global_crops, scales, triple("blur", blur), triple("solarize", solarize))
         self._ratio = interval("ratio", ratio)
         self._flip, self._gray = within("flip", flip, 1), within("grayscale", grayscale, 1)
         self._jitter = ColourJitter(jitter, brightness, contrast, saturation, hue)
-        _check_colour(channels, self._jitter, grayscale)
+        check_colour(channels, self._jitter, grayscale)
         self._blur_radius = interval("blur_radius", blur_radius)
         self._solarize_threshold = int(within("solarize_threshold", solarize_threshold, 256))
         self._rotation = within("rotation", rotation, 180)
         self._noise = within("noise", noise, 1)
         self._interpolation: Interpolation = interpolation
-        self._fast = pixels == "fast"
-        if self._fast and find_spec("cv2") is None:
-            raise UserError(
-                "pixels is 'fast', and OpenCV is not installed: pip install 'sslkit[opencv]', or pixels exact"
-            )
+        self._fast = pixels == "fast" and _opencv()
+        self.on_device = self._device_pixels(channels) if pixels == "device" else None
+
+    def _device_pixels(self, channels: int) -> DevicePixels:
+        if self._rotation or self._noise:
+            raise UserError("pixels is 'device', which has no rotation and noise: set both to 0, or pixels exact")
+        greatest, threshold = self._blur_radius[1], self._solarize_threshold
+        return DevicePixels(self.views, channels, self._jitter.reach, greatest, threshold, self._interpolation)
 
     def draw(self, view: ViewSpec, width: int, height: int, generator: np.random.Generator) -> Draws:
         """Every random choice for a view of an image of ``width`` x ``height`` pixels.
@@ -209,58 +215,7 @@ def random_box(
     return [(height - h) // 2, (width - w) // 2, h, w]
 
 
-@dataclass(frozen=True)
-class _OfView:
-    """What differs between the views."""
-
-    scale: tuple[float, float]
-    blur: float
-    solarize: float
-
-
-def _by_view(
-    views: tuple[ViewSpec, ...],
-    global_crops: int,
-    scales: tuple[tuple[float, float], tuple[float, float]],
-    blur: tuple[float, float, float],
-    solarize: tuple[float, float, float],
-) -> dict[str, _OfView]:
-    first, other, local = (_OfView(scales[row > 1], blur[row], solarize[row]) for row in range(3))
-    kinds = [first, *[other] * (global_crops - 1)] if global_crops else []
-    kinds += [local] * (len(views) - global_crops)
-    return {view.id: kind for view, kind in zip(views, kinds, strict=True)}
-
-
-def _name_views(
-    global_crops: int, local_crops: int, apart: bool, global_size: int, local_size: int
-) -> tuple[ViewSpec, ...]:
-    for key, count in (("global_crops", global_crops), ("local_crops", local_crops)):
-        if count < 0:
-            raise UserError(f"{key} is {count}: a number of crops is 0 or more")
-    for key, size in (("global_size", global_size), ("local_size", local_size)):
-        if size < 1:
-            raise UserError(f"{key} is {size}: a crop has at least 1 pixel a side")
-    if global_crops + local_crops == 0:
-        raise UserError("global_crops and local_crops are both 0: at least one crop is needed")
-    if apart and global_crops < 2:
-        raise UserError(f"apart needs a large crop for each net, and global_crops is {global_crops}: take 2")
-    return (
-        *(ViewSpec(f"global{i}", global_size, not (apart and i), not apart or i > 0) for i in range(global_crops)),
-        *(ViewSpec(f"local{i}", local_size, teacher=False) for i in range(local_crops)),
-    )
-
-
-def _check_colour(channels: int, jitter: ColourJitter, grayscale: float) -> None:
-    if channels < 1:
-        raise UserError(f"preprocess.channels is {channels}: an image has at least 1")
-    acting = {
-        "saturation": jitter.saturation if jitter.chance else 0,
-        "hue": jitter.hue if jitter.chance else 0,
-        "grayscale": grayscale,
-    }
-    to_set = ", ".join(f"augment.{key} 0" for key, value in acting.items() if value)
-    if channels not in (1, 3) and to_set:
-        raise UserError(
-            f"preprocess.channels is {channels}: only images of 3 channels (RGB) or 1 (grey) have colours to change; "
-            f"set {to_set}"
-        )
+def _opencv() -> bool:
+    if find_spec("cv2") is None:
+        raise UserError("pixels is 'fast', and OpenCV is not installed: pip install 'sslkit[opencv]', or pixels exact")
+    return True

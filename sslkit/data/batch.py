@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from sslkit.data.reading import BadImage
+from sslkit.data.whole import Source, stack_sources
 from sslkit.errors import RunError
+from sslkit.parts.augmenter import Augmenter
+from sslkit.parts.device_views import WholeImages
 from sslkit.parts.views import ViewSpec
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The views of one image.
+    """The views of one image, or the image that they will be made of on the device.
 
     Attributes:
-        views: uint8 ``[C, size, size]`` each, in the augmenter's order; empty if no image could be read.
+        views: uint8 ``[C, size, size]`` each, in the augmenter's order; empty if there is a source or no image could
+            be read.
         index: which image it is (the replacement's, where the wanted one could not be read).
         label: its label, or None.
         bad: images that could not be read on the way.
         enlarged: whether the image's short side is smaller than the largest view.
         failure: what a part that failed on the way is to blame for, in one sentence; empty: nothing.
+        source: the whole image and its draws, for views that are made on the device.
     """
 
     views: tuple[Tensor, ...]
@@ -32,20 +37,28 @@ class Sample:
     bad: tuple[BadImage, ...] = ()
     enlarged: bool = False
     failure: str = ""
+    source: Source | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether there is an image."""
+        return bool(self.views) or self.source is not None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Views of several images.
+    """Views of several images, or the images that they will be made of.
 
     Attributes:
-        pixels: for each side in pixels, uint8 ``[V, B, C, size, size]``; empty if the data is unreadable.
+        pixels: for each side in pixels, uint8 ``[V, B, C, size, size]``; empty if there are whole images, or the data
+            is unreadable.
         indices: ``[B]`` int64.
         labels: ``[B]`` int64 or None.
         bad: images that could not be read and were replaced.
         enlarged: how many images have a short side smaller than the largest view. Like ``bad`` it is told of the
             whole batch, not of micro-batches.
         failure: the first sample's that has one: then there are no pixels.
+        whole: whole images, for views that are made on the device.
     """
 
     pixels: Mapping[int, Tensor]
@@ -54,9 +67,15 @@ class Batch:
     bad: tuple[BadImage, ...] = ()
     enlarged: int = 0
     failure: str = ""
+    whole: WholeImages | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def readable(self) -> bool:
+        """Whether there are images."""
+        return bool(self.pixels) or self.whole is not None
 
     def split(self, parts: int) -> list[Batch]:
         """Micro-batches of equal size, in order."""
@@ -64,27 +83,33 @@ class Batch:
             return [self]
         pixels = {size: tensor.chunk(parts, dim=1) for size, tensor in self.pixels.items()}
         labels = self.labels.chunk(parts) if self.labels is not None else [None] * parts
+        whole = self.whole.split(len(self) // parts) if self.whole is not None else [None] * parts
         return [
-            Batch({size: chunks[part] for size, chunks in pixels.items()}, indices, labels[part])
+            Batch({size: chunks[part] for size, chunks in pixels.items()}, indices, labels[part], whole=whole[part])
             for part, indices in enumerate(self.indices.chunk(parts))
         ]
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device, copied without waiting where its memory is pinned."""
-        return replace(
-            self,
-            pixels={size: tensor.to(device, non_blocking=True) for size, tensor in self.pixels.items()},
-            indices=self.indices.to(device, non_blocking=True),
-            labels=self.labels.to(device, non_blocking=True) if self.labels is not None else None,
-        )
+        return self._on(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory (called by the loader's pinning thread)."""
+        return self._on(Tensor.pin_memory)
+
+    def views(self, augmenter: Augmenter) -> Mapping[int, Tensor]:
+        """The views where the batch is, for each side in pixels uint8 ``[V, B, C, size, size]``."""
+        if self.whole is None or augmenter.on_device is None:
+            return self.pixels
+        return augmenter.on_device.render(self.whole)
+
+    def _on(self, move: Callable[[Tensor], Tensor]) -> Batch:
         return replace(
             self,
-            pixels={size: tensor.pin_memory() for size, tensor in self.pixels.items()},
-            indices=self.indices.pin_memory(),
-            labels=self.labels.pin_memory() if self.labels is not None else None,
+            pixels={size: move(tensor) for size, tensor in self.pixels.items()},
+            indices=move(self.indices),
+            labels=move(self.labels) if self.labels is not None else None,
+            whole=self.whole.on(move) if self.whole is not None else None,
         )
 
 
@@ -102,13 +127,20 @@ class Collate:
         """
         bad = tuple(image for sample in samples for image in sample.bad)
         indices = torch.tensor([sample.index for sample in samples])
-        if any(not sample.views for sample in samples):
+        if not all(sample.readable for sample in samples):
             return Batch({}, indices, None, bad, failure=next((s.failure for s in samples if s.failure), ""))
+        sources = [sample.source for sample in samples if sample.source is not None]
+        pixels = {} if sources else self._stack(samples)
+        whole = stack_sources(sources) if sources else None
+        enlarged = sum(sample.enlarged for sample in samples)
+        return Batch(pixels, indices, _labels(samples), bad, enlarged, whole=whole)
+
+    def _stack(self, samples: Sequence[Sample]) -> dict[int, Tensor]:
         pixels = {}
         for size in dict.fromkeys(spec.size for spec in self.specs):
             rows = [row for row, spec in enumerate(self.specs) if spec.size == size]
             pixels[size] = torch.stack([torch.stack([sample.views[row] for sample in samples]) for row in rows])
-        return Batch(pixels, indices, _labels(samples), bad, sum(sample.enlarged for sample in samples))
+        return pixels
 
 
 def _labels(samples: Sequence[Sample]) -> Tensor | None:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from sslkit.data.batch import Batch, Collate, Sample
 from sslkit.data.reading import BadImage, UnreadableImage, read_image
+from sslkit.data.whole import Source
 from sslkit.errors import RunError, UserError, blame
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.dataset import Images
@@ -55,12 +56,17 @@ class AugmentedImages(TorchDataset[Sample]):
                 draw = generator("replacement", self.seed, epoch, wanted, attempt)
                 index = int(draw.integers(len(self.images)))
                 continue
-            views = []
-            for row, view in enumerate(self.augmenter.views):
-                draws = self.augmenter.draw(view, *image.size, self._generator(epoch, wanted, attempt, row))
-                views.append(self.augmenter.render(image, view, draws))
-            enlarged = min(image.size) < max(view.size for view in self.augmenter.views)
-            return Sample(tuple(views), index, self.images.label(index), tuple(bad), enlarged)
+            label, specs = self.images.label(index), self.augmenter.views
+            draws = tuple(
+                self.augmenter.draw(view, *image.size, self._generator(epoch, wanted, attempt, row))
+                for row, view in enumerate(specs)
+            )
+            enlarged = min(image.size) < max(view.size for view in specs)
+            if self.augmenter.on_device is not None:
+                source = Source(self.augmenter.on_device.prepare(image), image.size, draws)
+                return Sample((), index, label, tuple(bad), enlarged, source=source)
+            views = (self.augmenter.render(image, *pair) for pair in zip(specs, draws, strict=True))
+            return Sample(tuple(views), index, label, tuple(bad), enlarged)
         return Sample((), wanted, None, tuple(bad))
 
     def _generator(self, epoch: int, wanted: int, attempt: int, row: int) -> np.random.Generator:
@@ -83,7 +89,7 @@ def check_readable(views: AugmentedImages, where: str) -> None:
     sample = views[0, 0]
     if sample.failure:
         raise UserError(sample.failure)
-    if not sample.views:
+    if not sample.readable:
         first = sample.bad[0]
         raise UserError(
             f"{where}: {len(sample.bad)} images were tried and not one can be read; the first: {first.name}: "

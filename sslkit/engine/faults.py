@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from sslkit.data.batch import Batch
 from sslkit.engine.checkpoint import Checkpoint, CheckpointStore
 from sslkit.engine.distributed import barrier, is_first
+from sslkit.engine.files import write_bytes
 from sslkit.engine.run import Run
 from sslkit.engine.saving import Saving
 from sslkit.engine.standing import Standing
@@ -74,20 +75,23 @@ class Faults:
         if is_first():
             self._saving.snapshot(self._folder, standing)
         barrier()
-        beside = folder / f".batch-{rank()}.pt.{os.getpid()}"
-        torch.save({**_plain(batch), "at": [at.step, at.total, at.steps_per_epoch], "classes": self._classes}, beside)
-        beside.replace(folder / f"batch-{rank()}.pt")
+        content = io.BytesIO()
+        torch.save(
+            {**self._plain(batch), "at": [at.step, at.total, at.steps_per_epoch], "classes": self._classes}, content
+        )
+        # not torch.save to the file: a full disk would be a RuntimeError there
+        write_bytes(folder / f"batch-{rank()}.pt", content.getvalue())
         barrier()
         return folder
 
-
-def _plain(batch: Batch) -> dict[str, Any]:
-    """Tensors alone, which load without running code."""
-    return {
-        "pixels": {size: pixels.cpu() for size, pixels in batch.pixels.items()},
-        "indices": batch.indices.cpu(),
-        "labels": None if batch.labels is None else batch.labels.cpu(),
-    }
+    def _plain(self, batch: Batch) -> dict[str, Any]:
+        """Tensors alone, which load without running code."""
+        views = batch.to(self._run.device).views(self._run.augmenter)
+        return {
+            "pixels": {size: pixels.cpu() for size, pixels in views.items()},
+            "indices": batch.indices.cpu(),
+            "labels": None if batch.labels is None else batch.labels.cpu(),
+        }
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,9 @@ class Guard:
             NotFinite: if the loss is not finite, or a gradient is not and losses are not scaled.
         """
         bad = torch.stack([~torch.isfinite(total.detach()), ~torch.isfinite(norms).all()])
-        flags = torch.cat([bad.float(), bad.new_tensor([self.stop_wanted, self.save_wanted]).float()])
+        # filled on the device: a tensor made of numbers would have to be sent there, a sync of its own
+        wishes = [bad.new_full((1,), wish, dtype=torch.float32) for wish in (self.stop_wanted, self.save_wanted)]
+        flags = torch.cat([bad.float(), *wishes])
         if world_size() > 1:
             dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         bad_loss, bad_gradient, stop, save = flags.tolist()

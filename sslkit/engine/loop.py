@@ -12,6 +12,7 @@ from sslkit.data.loading import MAX_REPLACEMENTS, AugmentedImages, StepSampler, 
 from sslkit.data.reading import BadImage
 from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import Length
+from sslkit.engine.compile_failure import compile_failure
 from sslkit.engine.faults import Faults
 from sslkit.engine.fingerprint import fingerprint
 from sslkit.engine.hooks import Watching
@@ -91,6 +92,8 @@ class Loop:
             Stopped: if a signal asked for it; everything is saved then.
             RunError: if the run cannot go on.
         """
+        if self.train.compile:
+            self.run.compile_nets(self.train.cuda_graphs)
         try:
             with StopSignals() as signals:
                 if self.pending():
@@ -168,7 +171,9 @@ class Loop:
         at = f"at step {self.standing.step}"
         if isinstance(error, RunError):
             cause = error.__cause__
-            return out_of_memory(cause, self.run, self.train, at) if cause is not None else None
+            if cause is None:
+                return None
+            return compile_failure(cause, at) or out_of_memory(cause, self.run, self.train, at)
         if any(words in str(error) for words in _LOADER_WORDS):
             return RunError(f"a loader process died or hung {at}: {error}")
         return out_of_memory(error, self.run, self.train, at) or lost_process(error, at)
@@ -180,7 +185,7 @@ class Loop:
             first = batch.bad[0]
             raise RunError(f"{first.name} cannot be read: {first.reason} (train.on_bad_image is raise)")
         self.bad.note(batch.bad, "training")
-        if not batch.pixels:
+        if not batch.readable:
             worst: BadImage = batch.bad[-1]
             raise UserError(
                 f"the data cannot be read: {MAX_REPLACEMENTS} images in a row failed, the last one {worst.name}: "

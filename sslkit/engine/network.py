@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,17 +33,29 @@ class Network(nn.Module):
         self.head = head
         self.predictor = predictor
         self.view_batching = view_batching
+        self._compiled: dict[str, Callable[[Tensor], Any]] = {}
+
+    def compile_parts(self, graphs: bool) -> None:
+        """Let torch.compile make what runs backbone and heads from now on, in training alone: whoever calls
+        ``backbone`` itself, as evaluators do, runs it as it is.
+
+        Args:
+            graphs: whether CUDA graphs are recorded and played.
+        """
+        mode = "reduce-overhead" if graphs else None
+        # a dictionary keeps them apart from the net's modules, and so from its state
+        self._compiled = {name: torch.compile(part, dynamic=False, mode=mode) for name, part in self.named_children()}
 
     def forward(self, views: Views, wanted: tuple[ViewSpec, ...]) -> Outputs:
         """Outputs for the wanted views, in their order."""
         features = self._features(views, wanted)
-        projections = self._run_head(self.head, features)
-        predictions = self._run_head(self.predictor, projections)
+        projections = self._run_head("head", features)
+        predictions = self._run_head("predictor", projections)
         return Outputs(features, projections, predictions)
 
     def _features(self, views: Views, wanted: tuple[ViewSpec, ...]) -> dict[str, Tensor]:
         if self.view_batching == "view":
-            return {spec.id: self.backbone(views.of(spec.id)).cls for spec in wanted}
+            return {spec.id: self._run("backbone", views.of(spec.id)).cls for spec in wanted}
         found: dict[str, Tensor] = {}
         for size, images in views.images.items():
             ids = [spec.id for spec in views.specs if spec.size == size]
@@ -52,17 +65,20 @@ class Network(nn.Module):
             # a stretch of rows is taken without a copy
             stretch = rows == list(range(rows[0], rows[-1] + 1))
             chosen = images[rows[0] : rows[-1] + 1] if stretch else images[rows]
-            pooled = self.backbone(chosen.flatten(0, 1)).cls.unflatten(0, chosen.shape[:2])
+            pooled = self._run("backbone", chosen.flatten(0, 1)).cls.unflatten(0, chosen.shape[:2])
             found.update(zip([ids[row] for row in rows], pooled, strict=True))
         return {spec.id: found[spec.id] for spec in wanted}
 
-    def _run_head(self, head: Head | None, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        if head is None or not inputs:
+    def _run_head(self, name: Literal["head", "predictor"], inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        if getattr(self, name) is None or not inputs:
             return {}
         if self.view_batching == "view":
-            return {view: head(tensor) for view, tensor in inputs.items()}
-        outputs = head(torch.cat(list(inputs.values())))
+            return {view: self._run(name, tensor) for view, tensor in inputs.items()}
+        outputs = self._run(name, torch.cat(list(inputs.values())))
         return dict(zip(inputs, outputs.chunk(len(inputs)), strict=True))
+
+    def _run(self, name: str, inputs: Tensor) -> Any:
+        return self._compiled.get(name, getattr(self, name))(inputs)
 
 
 def teacher_mode(teacher: nn.Module, own_statistics: bool) -> None:

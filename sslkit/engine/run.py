@@ -16,7 +16,7 @@ from sslkit.engine.hooks import Acting
 from sslkit.engine.network import Network
 from sslkit.engine.param_groups import Rates
 from sslkit.engine.precision import Precision
-from sslkit.errors import blame
+from sslkit.errors import UserError, blame
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.clip import Clip
 from sslkit.parts.collectives import rank
@@ -60,24 +60,39 @@ class Run:
     micro_batches: int = 1
     held: HeldBuffers = field(init=False)
     _parameters: list[nn.Parameter] = field(default_factory=list)
+    _graphs: bool = False
 
     def __post_init__(self) -> None:
         self._parameters = [parameter for parameter in self.student.parameters() if parameter.requires_grad]
         self.held = HeldBuffers([self.student] if self.teacher is None else [self.student, self.teacher])
 
-    def seed_step(self, at: Position, micro: int) -> None:
+    def compile_nets(self, graphs: bool) -> None:
+        """Let torch.compile make what runs the nets in training; with ``graphs`` by CUDA graphs.
+
+        Raises:
+            UserError: if graphs are wanted where there is no CUDA.
+        """
+        if graphs and self.device.type != "cuda":
+            raise UserError(f"train.cuda_graphs: true needs a CUDA device, and the run is on {self.device}; take false")
+        self._graphs = graphs
+        for net in (self.student, self.teacher):
+            if net is not None:
+                net.compile_parts(graphs)
+
+    def begin(self, at: Position, micro: int) -> None:
         """Make every draw of the nets (drop path, dropout) a function of step, micro-batch and rank."""
+        if self._graphs:
+            # the memory of the last step's outputs may be written over
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         seed_everything("step", self.seed, at.step, micro, rank())
 
     def views(self, micro: Batch) -> Views:
-        """A micro-batch on the device, through the augmenter's batched part, normalised."""
+        """A micro-batch's views on the device, normalised."""
         micro = micro.to(self.device)
-        specs = self.augmenter.views
-        images = {}
-        for size, pixels in micro.pixels.items():
-            ids = tuple(spec.id for spec in specs if spec.size == size)
-            images[size] = normalize(self.augmenter.on_device(pixels, ids), self.preprocess)
-        return Views(specs, images, micro.indices, micro.labels)
+        with blame("the augmenter", "on the device"):
+            views = micro.views(self.augmenter)
+        images = {size: normalize(pixels, self.preprocess) for size, pixels in views.items()}
+        return Views(self.augmenter.views, images, micro.indices, micro.labels)
 
     @torch.no_grad()
     def targets(self, views: Views, at: Position) -> Outputs | None:

@@ -50,7 +50,7 @@ def training_step(run: Run, batch: Batch, at: Position) -> StepReport:
     history: list[dict[str, LossTerms]] = []
     totals: list[Tensor] = []
     for index, micro in enumerate(micros):
-        run.seed_step(at, index)
+        run.begin(at, index)
         views = run.views(micro)
         with gradient_sync(run.trained, on=index == len(micros) - 1):
             with run.precision.autocast():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         world_size,
     )
     from sslkit.parts.dataset import Dataset, Images, Split
+    from sslkit.parts.device_views import DeviceViews, WholeImages
     from sslkit.parts.evaluator import Evaluator, Features, Frozen, Metrics
     from sslkit.parts.head import Head
     from sslkit.parts.image_file import ImageFiles, file_content, open_image
@@ -53,6 +54,7 @@ _HOMES = {
         "world_size",
     ],
     "dataset": ["Dataset", "Images", "Split"],
+    "device_views": ["DeviceViews", "WholeImages"],
     "evaluator": ["Evaluator", "Features", "Frozen", "Metrics"],
     "head": ["Head"],
     "image_file": ["ImageFiles", "file_content", "open_image"],
@@ -74,14 +76,14 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "Draws", "Evaluator", "Features", "Frozen", "Head",
-    "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart", "Outputs", "Picture",
-    "Position", "Preprocess", "Row", "RowQueue", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec",
-    "Views", "Watcher", "WeightsMisfit", "at_least_float32", "channels_first", "check_at_least", "check_positive",
-    "common_width", "file_content", "gather_items", "gather_with_gradient", "generator", "keyed_randomness",
-    "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank",
-    "read_weights", "seed_of", "sinkhorn", "student_views", "sum_with_gradient", "view_partners", "whole_patches",
-    "world_size",
+    "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "DeviceViews", "Draws", "Evaluator", "Features",
+    "Frozen", "Head", "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart", "Outputs",
+    "Picture", "Position", "Preprocess", "Row", "RowQueue", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens",
+    "ViewSpec", "Views", "Watcher", "WeightsMisfit", "WholeImages", "at_least_float32", "channels_first",
+    "check_at_least", "check_positive", "common_width", "file_content", "gather_items", "gather_with_gradient",
+    "generator", "keyed_randomness", "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image",
+    "paired_parameters", "rank", "read_weights", "seed_of", "sinkhorn", "student_views", "sum_with_gradient",
+    "view_partners", "whole_patches", "world_size",
 ]  # fmt: skip
 
 

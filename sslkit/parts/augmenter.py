@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sslkit.parts.device_views import DeviceViews
 from sslkit.parts.views import ViewSpec
 
 if TYPE_CHECKING:
@@ -31,9 +32,12 @@ class Augmenter(ABC):
 
     Attributes:
         views: the views it makes of every image, in order.
+        on_device: makes them on the training device instead, from whole images and the same draws (whose names are
+            then those of every view): the loader only decodes and draws. None: workers call :meth:`render`.
     """
 
     views: tuple[ViewSpec, ...]
+    on_device: DeviceViews | None = None
 
     @abstractmethod
     def draw(self, view: ViewSpec, width: int, height: int, generator: np.random.Generator) -> Draws:
@@ -48,16 +52,3 @@ class Augmenter(ABC):
             view: which one.
             draws: as :meth:`draw` gives them.
         """
-
-    def on_device(self, pixels: Tensor, view_ids: tuple[str, ...]) -> Tensor:
-        """The batched part of the pipeline, on the training device; by default nothing is left to do.
-
-        Args:
-            pixels: uint8 ``[V, B, C, size, size]``, what ``render`` gave for the views of one size.
-            view_ids: the ids of these V views.
-
-        Returns:
-            uint8 or float in 0..255 of the same shape. The engine normalises afterwards, with the
-            recipe's ``preprocess`` mean and standard deviation.
-        """
-        return pixels

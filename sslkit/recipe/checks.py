@@ -57,6 +57,12 @@ _RULES: dict[type, tuple[_Rule, ...]] = {
         _at_least("epochs", 1),
         _at_least("batch_size", 1),
         _at_least("micro_batches", 1),
+        ("cuda_graphs", lambda t: t.compile or not t.cuda_graphs, "needs train.compile true"),
+        (
+            "cuda_graphs",
+            lambda t: t.micro_batches == 1 or not t.cuda_graphs,
+            "plays one batch a step: it needs train.micro_batches 1",
+        ),
         (
             "micro_batches",
             lambda t: t.batch_size % t.micro_batches == 0,

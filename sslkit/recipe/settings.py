@@ -16,6 +16,10 @@ class Train:
         micro_batches: parts that each rank's share of a batch is computed in (gradient accumulation).
         precision: autocast of both nets: ``fp32`` (none), ``bf16``, or ``fp16`` with loss scaling. Losses,
             centers, the teacher and the optimizer stay in float32.
+        compile: let torch.compile make what runs the nets in training: fused on a GPU, after a minute or more of
+            compiling; drop path then draws other numbers. Evaluators run the nets as they are.
+        cuda_graphs: with ``compile``: record the nets' work once and play it, which takes the processor's share of a
+            step away; not with ``micro_batches``.
         view_batching: ``all``: the backbone runs once on all views of a size and the heads once on all views, whose
             BatchNorm sees all of them (DINO, SwAV, SimCLR); ``view``: both nets run view by view (BYOL, SimSiam,
             MoCo, Barlow Twins, VICReg).
@@ -40,6 +44,8 @@ class Train:
     batch_size: int = 256
     micro_batches: int = 1
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
+    cuda_graphs: bool = False
     view_batching: Literal["all", "view"] = "all"
     lr_per_images: int | None = 256
     workers: int | None = None

@@ -127,6 +127,8 @@ def bench(recipe: Recipe, steps: int) -> Bench:
         classes = len(images.classes) if images.classes is not None else None
         run = build_run(recipe, total, classes, device)
         views = AugmentedImages(images, run.augmenter, recipe.preprocess.channels, recipe.seed)
+        if recipe.train.compile:
+            run.compile_nets(recipe.train.cuda_graphs)
         return _measure(recipe, run, views, total, steps)
     finally:
         torch.set_num_threads(before)
@@ -135,7 +137,9 @@ def bench(recipe: Recipe, steps: int) -> Bench:
 def _measure(recipe: Recipe, run: Run, views: AugmentedImages, total: Length, steps: int) -> Bench:
     size, device = recipe.train.batch_size, run.device
     workers = default_workers() if recipe.train.workers is None else recipe.train.workers
-    loaded, batch = _loader_rate(_batches(recipe, views, workers, device), steps, size)
+    # a loader begins by filling its queues: two batches a worker
+    filling = 2 * workers
+    loaded, batch = _loader_rate(_batches(recipe, views, workers, device), filling, steps, size)
     clock = Steps(run, total)
     for _ in range(3):
         clock.step(batch)
@@ -145,7 +149,7 @@ def _measure(recipe: Recipe, run: Run, views: AugmentedImages, total: Length, st
     alone = steps * size / (_now(device) - began)
     with FlopCounterMode(display=False) as counter:
         clock.step(batch)
-    together, wait = _together(_batches(recipe, views, workers, device), clock, steps, size)
+    together, wait = _together(_batches(recipe, views, workers, device), clock, filling, steps, size)
     return Bench(
         images_per_second=together,
         step_images_per_second=alone,
@@ -187,17 +191,20 @@ def _batches(recipe: Recipe, views: AugmentedImages, workers: int, device: torch
     return iter(loader)
 
 
-def _loader_rate(batches: Iterator[Batch], steps: int, size: int) -> tuple[float, Batch]:
+def _loader_rate(batches: Iterator[Batch], filling: int, steps: int, size: int) -> tuple[float, Batch]:
     first = next(batches)
+    for _ in islice(batches, filling):
+        pass
     began = time.perf_counter()
     for _ in islice(batches, steps):
         pass
     return steps * size / (time.perf_counter() - began), first
 
 
-def _together(batches: Iterator[Batch], clock: Steps, steps: int, size: int) -> tuple[float, float]:
+def _together(batches: Iterator[Batch], clock: Steps, filling: int, steps: int, size: int) -> tuple[float, float]:
     device, waited = clock.run.device, 0.0
-    clock.step(next(batches))
+    for batch in islice(batches, 1 + filling):
+        clock.step(batch)
     began = _now(device)
     for _ in range(steps):
         asked = time.perf_counter()

@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.utils import make_grid, save_image
 
+from sslkit.data.batch import Collate, Sample
 from sslkit.data.loading import AugmentedImages
 from sslkit.engine.run_folder import RunFolder
+from sslkit.parts.augmenter import Augmenter
 
 #: Images in the picture of views, and the least side in pixels that a view is shown with.
 SHOWN_IMAGES, SHOWN_SIDE = 6, 96
@@ -24,7 +26,7 @@ def draw_views(file: Path, views: AugmentedImages) -> Path | None:
     Of images of more than three channels the first three are shown, as red, green and blue; of two the first.
     """
     samples = [views[0, index] for index in range(min(SHOWN_IMAGES, len(views.images)))]
-    shown = [_enlarge(view) for sample in samples for view in sample.views]
+    shown = [_enlarge(view) for sample in samples for view in _views_of(sample, views.augmenter)]
     if not shown:
         return None
     side = max(view.shape[-1] for view in shown)
@@ -32,6 +34,13 @@ def draw_views(file: Path, views: AugmentedImages) -> Path | None:
     file.parent.mkdir(parents=True, exist_ok=True)
     save_image(make_grid(torch.stack(padded), nrow=len(views.augmenter.views), pad_value=1.0), file)
     return file
+
+
+def _views_of(sample: Sample, augmenter: Augmenter) -> Sequence[Tensor]:
+    if sample.source is None:
+        return sample.views
+    made = {size: iter(views[:, 0]) for size, views in Collate(augmenter.views)([sample]).views(augmenter).items()}
+    return [next(made[spec.size]) for spec in augmenter.views]
 
 
 def _enlarge(view: Tensor) -> Tensor:

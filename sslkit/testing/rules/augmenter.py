@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 import torch
 
+from sslkit.data.whole import Source, stack_sources
 from sslkit.parts.augmenter import Augmenter, Draws
 from sslkit.parts.randomness import generator
 from sslkit.parts.views import ViewSpec
@@ -68,19 +69,24 @@ def pure_pixels(case: Case) -> None:
 
 
 def on_device(case: Case) -> None:
-    """``on_device`` keeps the shape and the range of 0 to 255."""
+    """``on_device``, if any, makes uint8 ``[V, B, C, size, size]`` of each size; no image depends on others."""
     augmenter = case.build()
+    if augmenter.on_device is None:
+        return
+    sources = []
+    for key, (width, height) in enumerate(_SIZES):
+        made = tuple(_draw(augmenter, view, width, height, key) for view in augmenter.views)
+        sources.append(Source(augmenter.on_device.prepare(_image(width, height)), (width, height), made))
+    together = augmenter.on_device.render(stack_sources(sources))
     for size in dict.fromkeys(view.size for view in augmenter.views):
-        own = [view for view in augmenter.views if view.size == size]
-        rendered = [
-            augmenter.render(_image(40, 30), view, _draw(augmenter, view, 40, 30, key))
-            for view in own
-            for key in (0, 1)
-        ]
-        pixels = torch.stack(rendered).reshape(len(own), 2, *rendered[0].shape)
-        found = augmenter.on_device(pixels, tuple(view.id for view in own))
-        require(found.shape == pixels.shape, f"on_device gives {tuple(found.shape)} of {tuple(pixels.shape)}")
-        require(bool(((found >= 0) & (found <= 255)).all()), "on_device gives values outside of 0 to 255")
+        views = together.get(size)
+        require(views is not None and views.dtype == torch.uint8, f"there are no uint8 views of {size} pixels")
+        wanted = (sum(view.size == size for view in augmenter.views), len(_SIZES), 3, size, size)
+        require(tuple(views.shape) == wanted, f"of {size} pixels it gives {tuple(views.shape)} instead of {wanted}")
+        for row, source in enumerate(sources):
+            alone = augmenter.on_device.render(stack_sources([source]))[size][:, 0].int()
+            apart = int((alone - views[:, row].int()).abs().max())
+            require(apart <= 2, f"in a batch with others an image's views differ by {apart} of 255")
 
 
 def pickles(case: Case) -> None:
