@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from PIL import Image
 
 from sslkit.data.batch import Batch
 from sslkit.data.enlarged import EnlargedImages
-from sslkit.data.loading import AugmentedImages, StepSampler, default_workers, make_loader, permutation
+from sslkit.data.loading import AugmentedImages, StepSampler, default_workers, loaded, make_loader, permutation
 from sslkit.errors import RunError
 from sslkit.parts import Augmenter, Draws, Images, ViewSpec
 from sslkit_vision.digits import Digits
@@ -222,3 +224,21 @@ def test_spawned_workers_give_the_same_batches() -> None:
         assert torch.equal(one.indices, other.indices)
         assert all(torch.equal(one.pixels[size], other.pixels[size]) for size in (16, 8))
         assert one.enlarged == other.enlarged == 8
+
+
+class Hanging(Colours):
+    """Reading never ends."""
+
+    def read(self, index: int) -> Image.Image:
+        time.sleep(600)
+        raise AssertionError
+
+
+def test_workers_that_hang_are_an_error_and_gone_afterwards() -> None:
+    sampler = StepSampler(10, 4, seed=3, start_step=0, stop_step=3)
+    views = AugmentedImages(Hanging(10), Tinted(), 3, seed=3)
+    with pytest.raises(RuntimeError, match="timed out"):
+        list(loaded(make_loader(views, sampler, workers=1, timeout=0.5, pin=False)))
+    for child in multiprocessing.active_children():
+        child.join(5)
+    assert not multiprocessing.active_children()

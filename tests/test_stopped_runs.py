@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -61,12 +62,13 @@ def test_killed_in_the_middle_and_continued_equals_the_uninterrupted_run(tmp_pat
 
 def test_sigterm_saves_and_the_same_call_goes_on(tmp_path: Path) -> None:
     file = write(tmp_path, tiny(train={**TINY["train"], "epochs": 200}))  # type: ignore[dict-item]
+    # as timeout(1) and some schedulers do it: to all processes of the group
     process = subprocess.Popen(
-        command(file, "--out", "run"), cwd=tmp_path, env=environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command(file, "--out", "run", "--train.workers", "2"), cwd=tmp_path, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     wait_for_checkpoint(tmp_path / "run", process, step=5)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "stopped and saved at step" in errors

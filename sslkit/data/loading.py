@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +22,8 @@ from sslkit.errors import RunError, UserError, blame
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.dataset import Images
 from sslkit.parts.randomness import generator
+
+T = TypeVar("T")
 
 #: Replacements that are tried for one unreadable image before the data counts as unreadable.
 MAX_REPLACEMENTS = 20
@@ -144,12 +148,27 @@ def default_workers() -> int:
     return max(0, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
 
 
-def ignore_interrupts(_worker: int) -> None:
+def leave_signals(_worker: int) -> None:
     """What a loader process does first: leave signals to the main process."""
-    # Ctrl-C reaches the whole process group: the main process decides, and stops its workers itself
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    # Ctrl-C, timeout(1) and some schedulers reach the whole process group: the main process decides, saves, and stops
+    # its workers itself
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def loaded(loader: DataLoader[T]) -> Generator[T, None, None]:
+    """What a loader gives; when this is exhausted, closed or fails, its processes are gone, also those that hang."""
+    before = set(multiprocessing.active_children())
+    batches = iter(loader)
+    workers = set(multiprocessing.active_children()) - before
+    try:
+        yield from batches
+    finally:
+        if workers:
+            # waits for each and then sends SIGTERM, which they leave to this process; they are no one's loss now
+            batches._shutdown_workers()  # type: ignore[attr-defined]
+        for worker in workers:
+            worker.kill()
 
 
 def make_loader(
@@ -171,7 +190,7 @@ def make_loader(
         num_workers=workers,
         timeout=timeout if workers else 0,
         pin_memory=pin,
-        worker_init_fn=ignore_interrupts if workers else None,
+        worker_init_fn=leave_signals if workers else None,
         # its own generator: a loader must not draw from the global one
         generator=torch.Generator(),
     )

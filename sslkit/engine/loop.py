@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Protocol
 
 from sslkit.data.batch import Batch
 from sslkit.data.enlarged import EnlargedImages
-from sslkit.data.loading import MAX_REPLACEMENTS, AugmentedImages, StepSampler, default_workers, make_loader
+from sslkit.data.loading import MAX_REPLACEMENTS, AugmentedImages, StepSampler, default_workers, loaded, make_loader
 from sslkit.data.reading import BadImage
 from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import Length
@@ -119,9 +120,13 @@ class Loop:
         workers = default_workers() if self.train.workers is None else self.train.workers
         pin = self.run.device.type == "cuda"
         loader = make_loader(views, sampler, workers=workers, timeout=self.train.worker_timeout, pin=pin)
+        with closing(loaded(loader)) as batches:
+            self._train(batches, signals, stop)
+
+    def _train(self, batches: Iterator[Batch], signals: StopSignals, stop: int) -> None:
         self.recorder.restart_clock()
         began = asked = time.perf_counter()
-        for batch in loader:
+        for batch in batches:
             self.recorder.waited(time.perf_counter() - asked)
             self.run.guard.stop_wanted = signals.received is not None
             self.run.guard.save_wanted = self.saving.minutes_passed()

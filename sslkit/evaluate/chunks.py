@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from sslkit.data.loading import ignore_interrupts
+from sslkit.data.loading import leave_signals, loaded
 from sslkit.data.preprocess import preprocess_image, to_pixels
 from sslkit.data.reading import BadImage, UnreadableImage, read_image
 from sslkit.parts.bands import Picture
@@ -109,14 +109,15 @@ def load_chunks(
         pin: whether chunks are put into page-locked memory (CUDA).
     """
     workers = min(workers, len(batches))
-    yield from DataLoader(
-        images,
+    loader: DataLoader[Chunk] = DataLoader(
+        images,  # type: ignore[arg-type]
         batch_sampler=batches,
         collate_fn=StackChunk(images.preprocess.channels, images.preprocess.size),
         num_workers=workers,
         timeout=timeout if workers else 0,
         pin_memory=pin,
-        worker_init_fn=ignore_interrupts if workers else None,
+        worker_init_fn=leave_signals if workers else None,
         # its own generator: a loader must not draw from the global one
         generator=torch.Generator(),
     )
+    yield from loaded(loader)

@@ -15,7 +15,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from sslkit.data.loading import AugmentedImages, default_workers, ignore_interrupts
+from sslkit.data.loading import AugmentedImages, default_workers, leave_signals, loaded
 from sslkit.data.reading import UnreadableImage, as_picture, read_image
 from sslkit.engine.build import dataset
 from sslkit.engine.construct import construct
@@ -98,9 +98,9 @@ def _look(recipe: Recipe, split: str, images: Images) -> Iterator[Seen]:
         collate_fn=list,
         num_workers=workers,
         timeout=recipe.train.worker_timeout if workers else 0,
-        worker_init_fn=ignore_interrupts if workers else None,
+        worker_init_fn=leave_signals if workers else None,
     )
-    for batch in loader:
+    for batch in loaded(loader):
         yield from cast(list[Seen], batch)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from faults.runs import RECIPES, Whole, assert_equal, words
-from faults.suite import Suite, fork, kill, sslkit_main, wait
+from faults.suite import Suite, fork, kill, kill_group, sslkit_main, wait
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -28,7 +28,8 @@ def case(number: int, folder: Path) -> None:
     sent = _SIGNALS[number % 3]
     child = fork(sslkit_main(*command), log)
     time.sleep(draw.uniform(0, seconds))
-    kill(child, sent)
+    # to the process alone, or to its loader processes too
+    (kill, kill_group)[number // 2 % 2](child, sent)
     code = wait(child)
     said = log.read_text()
     assert "Traceback" not in said, said

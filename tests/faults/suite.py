@@ -73,6 +73,12 @@ def kill(child: int, number: int) -> None:
         os.kill(child, number)
 
 
+def kill_group(child: int, number: int) -> None:
+    """Send a signal to a forked process and all of its own, as timeout(1) and some schedulers do."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, number)
+
+
 def sslkit_main(*words: str) -> Callable[[], int]:
     """The command line in a forked process."""
 
