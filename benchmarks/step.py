@@ -2,6 +2,7 @@
 
     python benchmarks/step.py                               # ViT-S/16, 2x224 + 8x96, K 65536, batch 4, float32
     python benchmarks/step.py --precision bf16 --batch 64 --device cuda --steps 10
+    python benchmarks/step.py --reference DIR               # beside train_one_epoch of facebookresearch/dino too
 
 Both start from the same weights and the same uint8 views on the host, and draw the same drop paths; before anything is
 timed, the losses of the first steps are compared. Writes docs/benchmarks/NAME.md and NAME.json.
@@ -25,6 +26,7 @@ from plain_dino import Backbone, Head, Net, PlainDino, plain_dino
 from torch import Tensor
 
 import sslkit.engine.step as engine_step
+from reference_dino import ReferenceDino, normalised
 from sslkit.data.batch import Batch
 from sslkit.engine.build import Length, build_run
 from sslkit.engine.distributed import choose_device
@@ -117,6 +119,15 @@ class Contestants:
         return self.plain.step(self.pixels)
 
 
+def reference(args: argparse.Namespace, device: torch.device) -> Callable[[], object]:
+    """A step of the reference's own, in float32: on a CPU it has no other precision."""
+    dino = ReferenceDino(
+        args.reference, f"vit_{args.arch}", args.patch, args.locals, args.out_dim, DROP_PATH, False, device
+    )
+    given = normalised(views(args))
+    return lambda: dino.steps(given, 1)
+
+
 def timed(step: Callable[[], object], steps: int, device: torch.device) -> float:
     """Milliseconds a step, over so many steps."""
     synchronize(device)
@@ -145,7 +156,10 @@ def measure(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     run = build_run(load_recipe(recipe(args)), LENGTH, None, device)
     sides = Contestants(run, plain_twin(run, args), views(args), args.batch)
     losses = [(float(sides.sslkit()), sides.plain_loop()) for _ in range(max(args.warmup, 2))]
-    steps: dict[str, Callable[[], object]] = {"sslkit": sides.sslkit, "plain": sides.plain_loop}
+    steps: dict[str, Callable[[], object]] = {"sslkit": sides.sslkit, "plain loop": sides.plain_loop}
+    if args.reference:
+        steps["reference"] = reference(args, device)
+        steps["reference"]()
     rounds: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(args.rounds):
         for name in sorted(steps, reverse=number % 2 == 1):
@@ -155,13 +169,15 @@ def measure(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
 
 def lines(found: dict[str, Any], args: argparse.Namespace) -> list[str]:
     """The page's body."""
-    ours, plain = found["milliseconds"]["sslkit"], found["milliseconds"]["plain"]
-    ratios = [a / b for a, b in zip(ours, plain, strict=True)]
+    times: dict[str, list[float]] = found["milliseconds"]
+    ours, others = times["sslkit"], {name: of for name, of in times.items() if name != "sslkit"}
+    ratios = {name: [a / b for a, b in zip(of, ours, strict=True)] for name, of in others.items()}
     summary = [
-        ["minimum", min(ours), min(plain), min(ours) / min(plain)],
-        ["median", statistics.median(ours), statistics.median(plain), statistics.median(ratios)],
+        ["minimum", *map(min, times.values()), *(min(of) / min(ours) for of in others.values())],
+        ["median", *map(statistics.median, times.values()), *map(statistics.median, ratios.values())],
     ]
-    each = [[f"round {i + 1}", *row] for i, row in enumerate(zip(ours, plain, ratios, strict=True))]
+    columns = zip(*times.values(), *ratios.values(), strict=True)
+    each = [[f"round {i + 1}", *row] for i, row in enumerate(columns)]
     gaps = ", ".join(f"{a:.6f} / {b:.6f}" for a, b in found["first losses"])
     return [
         f"ViT {args.arch}/{args.patch}, 2x{args.global_size} + {args.locals}x{args.local_size}, K {args.out_dim}, "
@@ -171,7 +187,7 @@ def lines(found: dict[str, Any], args: argparse.Namespace) -> list[str]:
         "",
         "The plain loop is benchmarks/plain_dino.py: the same maths written the obvious way on timm's blocks.",
         "",
-        *page.table(["", "sslkit", "plain loop", "sslkit / plain"], summary + each),
+        *page.table(["", *times, *(f"{name} / sslkit" for name in others)], summary + each),
         f"Losses of the first steps, sslkit / plain (equal weights, views and drop paths): {gaps}.",
         "",
         f"The training step is a function of {found['training_step lines']} lines, docstring included; the reference's "
@@ -192,6 +208,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int, help="CPU threads of torch (default: torch's own choice)")
+    parser.add_argument("--reference", type=Path, help="a checkout of facebookresearch/dino")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=1, help="steps of each side in a round")
     parser.add_argument("--warmup", type=int, default=2, help="untimed first steps, whose losses are compared")
@@ -206,7 +223,8 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = choose_device(args.device)
-    command = shlex.join(["python", "benchmarks/step.py", *page.without_out(sys.argv[1:])])
+    words = ["DIR" if word == str(args.reference) else word for word in page.without_out(sys.argv[1:])]
+    command = shlex.join(["python", "benchmarks/step.py", *words])
     machine = page.machine(device)
     found = measure(args, device)
     top = page.heading("Training step", command, machine)
