@@ -59,7 +59,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known: {shown}"
 
 
-def lost_process(error: Exception, when: str) -> RunError | None:
+def lost_process(error: BaseException, when: str) -> RunError | None:
     """What an error of torch's collectives means; None if it is none of theirs.
 
     Args:
@@ -83,7 +83,7 @@ def blame(part: str, when: str) -> Iterator[None]:
         yield
     except (UserError, RunError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a part that exits would end the run without a word
         if (lost := lost_process(error, when)) is not None:
             raise lost from error
         raise RunError(f"{part} failed {when}: {type(error).__name__}: {error}") from error

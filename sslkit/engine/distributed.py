@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from inspect import signature
 from typing import Any
 
@@ -34,17 +35,22 @@ def choose_device(wanted: str) -> torch.device:
 
 
 @contextmanager
-def process_group(device: torch.device) -> Iterator[None]:
-    """Join torchrun's process group for the length of a run; nothing without torchrun."""
+def process_group(device: torch.device, timeout: float = 1800.0) -> Iterator[None]:
+    """Join torchrun's process group for the length of a run; nothing without torchrun.
+
+    Args:
+        device: CUDA takes NCCL, the CPU gloo.
+        timeout: seconds that a process waits for another one before it gives up.
+    """
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
     if device.type == "cuda":
-        dist.init_process_group("nccl", device_id=device)
+        dist.init_process_group("nccl", device_id=device, timeout=timedelta(seconds=timeout))
     else:
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=timedelta(seconds=timeout))
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -103,6 +104,8 @@ def completed(there: Mapping[str, Any], registry: Registry) -> Mapping[str, Any]
 
 def _check_name(named: Named, kind: str, registry: Registry) -> None:
     if named.name is None:
+        for key in difflib.get_close_matches("name", named.options, n=1):
+            raise named.options[key][-1].error(f"unknown key, and the {kind} has no name: did you mean 'name'?")
         raise named.at.error(f"which {kind}? Give it a name: {nearest('', registry.names(kind))}")
     try:
         registry.find(kind, named.name)

@@ -27,6 +27,7 @@ class Train:
             scaled linearly with ``batch_size`` (Goyal et al. 2017, and the reference DINO); null: as written.
         workers: loader processes a rank; null: one less than the cores, at most 8; 0: in the main process.
         worker_timeout: seconds after which a hanging loader process is an error; 0: never.
+        rank_timeout: seconds that a process of a distributed run waits for another one before it gives up.
         device: ``auto``: CUDA where there is one, else the CPU.
         threads: CPU threads of torch; null: torch's own choice.
         log_every: steps between two read-backs of the metrics (one host sync each); every step is logged.
@@ -50,6 +51,7 @@ class Train:
     lr_per_images: int | None = 256
     workers: int | None = None
     worker_timeout: float = 300.0
+    rank_timeout: float = 1800.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
     log_every: int = 10

@@ -59,7 +59,7 @@ def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool, registry: Registry
     """Train from a resolved recipe (see :func:`sslkit.fit`)."""
     folder = RunFolder(out or Path("runs") / Path(recipe.source).stem)
     device = choose_device(recipe.train.device)
-    with _threads(recipe.train.threads), process_group(device):
+    with _threads(recipe.train.threads), process_group(device, recipe.train.rank_timeout):
         with first_decides():
             if is_first():
                 folder.open(recipe.resolved, fresh, partial(completed, registry=registry))

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from faults import damage, disk, hostile, images, kills, nonfinite, saves, signals
+from faults import damage, disk, hostile, images, kills, nonfinite, plugins, ranks, recipes, saves, signals, soak
 from faults.suite import Suite
 
 SUITES: dict[str, Suite] = {
-    module.SUITE.name: module.SUITE for module in (saves, damage, nonfinite, images, hostile, kills, signals, disk)
+    module.SUITE.name: module.SUITE
+    for module in (saves, damage, nonfinite, images, hostile, recipes, plugins, kills, signals, disk, ranks, soak)
 }
 
 
