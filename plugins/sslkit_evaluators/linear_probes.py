@@ -80,15 +80,16 @@ class LinearProbes:
         # no smaller: where a large rate saturates, subnormal numbers make products several times slower on a CPU
         gradient = self.logits(x).softmax(dim=2).clamp_min_(1e-20)
         gradient[torch.arange(len(x), device=x.device), :, labels] -= 1
-        gradient /= len(x)
-        self._weight_momentum.mul_(MOMENTUM).add_((x.T @ gradient.flatten(1)).view_as(self.weight))
-        self._bias_momentum.mul_(MOMENTUM).add_(gradient.sum(dim=0))
-        self.weight -= factor * self._lrs * self._weight_momentum
-        self.bias -= factor * self._lrs * self._bias_momentum
+        # everything else is folded into the two products: passes over [B, R, C] and [D, R, C] cost as much as they do
+        self._weight_momentum.flatten(1).addmm_(x.T, gradient.flatten(1), beta=MOMENTUM, alpha=1 / len(x))
+        self._bias_momentum.mul_(MOMENTUM).add_(gradient.sum(dim=0), alpha=1 / len(x))
+        rates = factor * self._lrs
+        self.weight.addcmul_(self._weight_momentum, rates, value=-1)
+        self.bias.addcmul_(self._bias_momentum, rates, value=-1)
 
     def logits(self, x: Tensor) -> Tensor:
         """``[B, D] -> [B, R, C]``."""
-        return (x @ self.weight.flatten(1)).unflatten(1, self.bias.shape) + self.bias
+        return torch.addmm(self.bias.flatten(), x, self.weight.flatten(1)).unflatten(1, self.bias.shape)
 
     def accuracy(self, x: Tensor, labels: Tensor, *, top: int = 1, chunk: int = 4096) -> list[float]:
         """Accuracy in percent for each rate; 0 where it diverged.
