@@ -24,6 +24,25 @@ _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BI
 _HUES = list(range(256)) * 2
 
 
+class Planes:
+    """The pixels of the image that was asked for last: every view of it begins with them."""
+
+    def __init__(self) -> None:
+        self._image: Image.Image | None = None
+        self._pixels = torch.empty(0)
+
+    def __reduce__(self) -> tuple[type[Planes], tuple[()]]:
+        # what goes to a worker process begins without
+        return Planes, ()
+
+    def of(self, image: Image.Image) -> Tensor:
+        """uint8 ``[C, H, W]`` of an image of mode RGB or L."""
+        if image is not self._image:
+            pixels = torch.from_numpy(np.array(image))
+            self._image, self._pixels = image, pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+        return self._pixels
+
+
 def rotate(image: Picture, degrees: float, interpolation: Interpolation) -> Picture:
     """Turn an image counter-clockwise about its centre; it keeps its size, and its corners fill with black."""
     return image.rotate(degrees, _FILTERS[interpolation])
