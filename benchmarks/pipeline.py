@@ -26,6 +26,7 @@ import page
 import torch
 from PIL import Image
 
+from sslkit.data.cache import cached
 from sslkit.data.loading import AugmentedImages
 from sslkit.engine.build import dataset
 from sslkit.engine.construct import construct
@@ -34,14 +35,16 @@ from sslkit.recipe.load import load_recipe
 Work = Callable[[int], object]
 
 
-def ours(root: Path, pixels: str) -> Work:
-    """The loader's own work on one image, as in training."""
+def ours(root: Path, pixels: str, cache: Path | None = None) -> Work:
+    """The loader's own work on one image, as in training; from a cache of decoded images, if one is named."""
     overrides = [("data", {"name": "image_folder", "root": str(root)}), ("augment.pixels", pixels)]
     from sslkit.recipe.overrides import overrides_from
 
     recipe = load_recipe("dino_vits16", overrides_from(dict(overrides)))
     images = dataset(recipe.data).split("train")
     assert images is not None
+    if cache is not None:
+        images = cached(images, cache, 512, 3, 0)
     views = AugmentedImages(images, construct(recipe.augment, {"channels": 3}), 3, 0)  # type: ignore[arg-type]
     return lambda index: views[0, index % len(images)]
 
@@ -95,7 +98,15 @@ def main() -> None:
             jpeg_folder.image(np.random.default_rng(index), index % 8).save(place / f"{index:03}.jpg", quality=90)
         files = sorted(root.rglob("*.jpg"))
         sides: dict[str, Work] = {"reference": reference(args.reference.absolute(), files)} if args.reference else {}
-        sides |= {"exact": ours(root, "exact"), "fast": ours(root, "fast"), "decode only": decoded(files)}
+        cache = Path(folder) / "cache"
+        sides |= {
+            "exact": ours(root, "exact"),
+            "fast": ours(root, "fast"),
+            "fast, cached": ours(root, "fast", cache),
+            "device": ours(root, "device"),
+            "device, cached": ours(root, "device", cache),
+            "decode only": decoded(files),
+        }
         found = measure(sides, args.rounds, args.images)
     base = next(iter(found))
     rows: list[list[object]] = [["minimum", *(min(of) for of in found.values())]]
@@ -106,7 +117,7 @@ def main() -> None:
     lines += [
         "Images a processor second, of pictures of 500 x 375 pixels, to 2 views of 224 and 8 of 96 pixels; a round is "
         f"{args.images} images of each side, in turn. The reference ends with normalised floats, sslkit with bytes, "
-        "which are normalised on the device.",
+        "which are normalised on the device. `device`: what the loader does for views that are made on the device.",
         "",
         *page.table(["", *found], rows),
     ]

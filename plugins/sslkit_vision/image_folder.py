@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from sslkit.errors import UserError
-from sslkit.parts import Axis, Dataset, Images, Split, open_image
+from sslkit.parts import Axis, Dataset, Images, Split, file_stamp, open_image
 from sslkit_vision.image_files import find_files, read_array, readable_extensions
 
 log = logging.getLogger("sslkit")
@@ -69,6 +69,10 @@ class FolderImages(Images):
     def name(self, index: int) -> str:
         """The path below the folder."""
         return self._relative(index).encode(errors="replace").decode()
+
+    def stamp(self, index: int) -> str:
+        """See :class:`sslkit.parts.Images`."""
+        return file_stamp(self.root / self._relative(index))
 
     def _relative(self, index: int) -> str:
         if not 0 <= index < len(self):

@@ -6,11 +6,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from sslkit.data.cache import cached
 from sslkit.engine.batchnorm import synchronise
 from sslkit.engine.build_nets import build_student, build_teacher
 from sslkit.engine.construct import construct
@@ -61,6 +63,15 @@ def training_images(recipe: Recipe, data: Dataset) -> Images:
     if images is None or len(images) == 0:
         raise UserError(f"{recipe.data.where}: the data set {recipe.data.name!r} has no images to train on")
     return images
+
+
+def cached_images(recipe: Recipe, images: Images) -> Images:
+    """The images from the recipe's cache, if it names one."""
+    train = recipe.train
+    if train.cache is None:
+        return images
+    folder = Path(train.cache).expanduser()
+    return cached(images, folder, train.cache_side, recipe.preprocess.channels, train.workers)
 
 
 def evaluators(recipe: Recipe) -> dict[str, Evaluator]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sslkit.parts.device_views import DeviceViews, WholeImages
     from sslkit.parts.evaluator import Evaluator, Features, Frozen, Metrics
     from sslkit.parts.head import Head
-    from sslkit.parts.image_file import ImageFiles, file_content, open_image
+    from sslkit.parts.image_file import ImageFiles, file_content, file_stamp, open_image
     from sslkit.parts.ingredients import at_least_float32, common_width, sinkhorn, student_views, view_partners
     from sslkit.parts.loss import Loss, LossTerms
     from sslkit.parts.optimizer import OptimizerPart
@@ -57,7 +57,7 @@ _HOMES = {
     "device_views": ["DeviceViews", "WholeImages"],
     "evaluator": ["Evaluator", "Features", "Frozen", "Metrics"],
     "head": ["Head"],
-    "image_file": ["ImageFiles", "file_content", "open_image"],
+    "image_file": ["ImageFiles", "file_content", "file_stamp", "open_image"],
     "ingredients": ["at_least_float32", "common_width", "sinkhorn", "student_views", "view_partners"],
     "loss": ["Loss", "LossTerms"],
     "option_checks": ["check_at_least", "check_positive"],
@@ -80,10 +80,10 @@ __all__ = [
     "Frozen", "Head", "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart", "Outputs",
     "Picture", "Position", "Preprocess", "Row", "RowQueue", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens",
     "ViewSpec", "Views", "Watcher", "WeightsMisfit", "WholeImages", "at_least_float32", "channels_first",
-    "check_at_least", "check_positive", "common_width", "file_content", "gather_items", "gather_with_gradient",
-    "generator", "keyed_randomness", "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image",
-    "paired_parameters", "rank", "read_weights", "seed_of", "sinkhorn", "student_views", "sum_with_gradient",
-    "view_partners", "whole_patches", "world_size",
+    "check_at_least", "check_positive", "common_width", "file_content", "file_stamp", "gather_items",
+    "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks", "mean_over_ranks", "named",
+    "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of", "sinkhorn", "student_views",
+    "sum_with_gradient", "view_partners", "whole_patches", "world_size",
 ]  # fmt: skip
 
 

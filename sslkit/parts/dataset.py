@@ -46,6 +46,10 @@ class Images(ABC):
         """A name that a person would recognise: a path, or the index."""
         return str(index)
 
+    def stamp(self, index: int) -> str:
+        """What changes when the image does, such as its file's size and time; empty: nobody can tell."""
+        return ""
+
 
 class Dataset(ABC):
     """Where images come from. ``__init__`` holds options only (``root``, ...), and may check that files exist.

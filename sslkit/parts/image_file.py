@@ -41,6 +41,15 @@ def file_content(path: Path) -> io.BytesIO:
     return io.BytesIO(path.read_bytes())
 
 
+def file_stamp(path: Path) -> str:
+    """Size and time of a file; empty if it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_size}:{found.st_mtime_ns}"
+
+
 class ImageFiles(Images):
     """Image files without labels, such as those of an evaluator's own data set.
 
@@ -61,3 +70,7 @@ class ImageFiles(Images):
     def name(self, index: int) -> str:
         """The path."""
         return str(self.paths[index])
+
+    def stamp(self, index: int) -> str:
+        """See :class:`sslkit.parts.Images`."""
+        return file_stamp(self.paths[index])

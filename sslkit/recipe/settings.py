@@ -26,6 +26,10 @@ class Train:
         lr_per_images: the optimizer's learning rate is meant for this many images a step and its peak is
             scaled linearly with ``batch_size`` (Goyal et al. 2017, and the reference DINO); null: as written.
         workers: loader processes a rank; null: one less than the cores, at most 8; 0: in the main process.
+        cache: folder for the decoded training images, which is made once and read by every later run that names it:
+            for images that take longer to decode than to read. null: none.
+        cache_side: images whose short side is larger are shrunk to so many pixels in the cache; a cache of unshrunk
+            images changes no pixel of a view.
         worker_timeout: seconds after which a hanging loader process is an error; 0: never.
         rank_timeout: seconds that a process of a distributed run waits for another one before it gives up.
         device: ``auto``: CUDA where there is one, else the CPU.
@@ -50,6 +54,8 @@ class Train:
     view_batching: Literal["all", "view"] = "all"
     lr_per_images: int | None = 256
     workers: int | None = None
+    cache: str | None = None
+    cache_side: int = 512
     worker_timeout: float = 300.0
     rank_timeout: float = 1800.0
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sslkit.data.batch import Batch
 from sslkit.data.loading import AugmentedImages, StepSampler, default_workers, make_loader
-from sslkit.engine.build import Length, build_run, dataset, length, training_images
+from sslkit.engine.build import Length, build_run, cached_images, dataset, length, training_images
 from sslkit.engine.distributed import choose_device
 from sslkit.engine.run import Run
 from sslkit.engine.step import training_step
@@ -122,7 +122,7 @@ def bench(recipe: Recipe, steps: int) -> Bench:
     torch.set_num_threads(recipe.train.threads or before)
     try:
         data = dataset(recipe.data)
-        images = training_images(recipe, data)
+        images = cached_images(recipe, training_images(recipe, data))
         total = length(recipe, len(images))
         classes = len(images.classes) if images.classes is not None else None
         run = build_run(recipe, total, classes, device)

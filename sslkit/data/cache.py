@@ -1,0 +1,209 @@
+"""Decoded images in one memory-mapped file: what a run reads instead of the data set's own files."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import PIL.Image
+import torch
+from PIL.Image import Image, Resampling
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from sslkit.data.loading import default_workers, leave_signals, loaded
+from sslkit.data.preprocess import to_pixels
+from sslkit.data.reading import UnreadableImage, read_image
+from sslkit.errors import UserError
+from sslkit.parts.bands import Picture
+from sslkit.parts.dataset import Images
+
+log = logging.getLogger("sslkit")
+
+_VERSION = 1
+_AT_A_TIME = 64
+
+
+class CachedImages(Images):
+    """Images of a data set as a cache has them; those that could not be read are asked of the data set again.
+
+    Args:
+        source: the data set's.
+        file: pixels of all images, one after the other.
+        table: ``[N, 4]`` int64: where an image begins, its height, width and channels; height 0: not in the cache.
+    """
+
+    def __init__(self, source: Images, file: Path, table: np.ndarray) -> None:
+        self.classes, self._source, self._file, self._table = source.classes, source, file, table
+        self._pixels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, index: int) -> Image | Tensor:
+        """See :class:`sslkit.parts.Images`."""
+        start, height, width, channels = (int(number) for number in self._table[index])
+        if not height:
+            return self._source.read(index)
+        if self._pixels is None:
+            self._pixels = np.memmap(self._file, dtype=np.uint8, mode="r")
+        flat = self._pixels[start : start + height * width * channels]
+        if channels == 3:
+            return PIL.Image.frombytes("RGB", (width, height), flat.tobytes())
+        if channels == 1:
+            return PIL.Image.frombytes("L", (width, height), flat.tobytes())
+        return torch.from_numpy(flat.reshape(channels, height, width).copy())
+
+    def label(self, index: int) -> int | None:
+        """See :class:`sslkit.parts.Images`."""
+        return self._source.label(index)
+
+    def name(self, index: int) -> str:
+        """See :class:`sslkit.parts.Images`."""
+        return self._source.name(index)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a mapping would travel to a worker as all its bytes
+        return {**vars(self), "_pixels": None}
+
+
+@dataclass(frozen=True)
+class _Decoded(TorchDataset[Tensor | None]):
+    """Images as they are kept: RGB and grey ``[H, W, C]``, bands ``[C, H, W]``; None: unreadable."""
+
+    images: Images
+    channels: int
+    side: int
+
+    def __getitem__(self, index: int) -> Tensor | None:
+        try:
+            image = _bounded(read_image(self.images, index, self.channels), self.side)
+        except UnreadableImage:
+            return None
+        pixels = to_pixels(image)
+        return pixels.permute(1, 2, 0).contiguous() if self.channels == 3 else pixels
+
+
+def cached(images: Images, folder: Path, side: int, channels: int, workers: int | None) -> CachedImages:
+    """Images from the cache in a folder, which is made if it is not there; other processes wait meanwhile.
+
+    Args:
+        images: the data set's.
+        folder: of the cache.
+        side: images with a larger short side are shrunk to it.
+        channels: that images are turned into.
+        workers: processes that decode; None: chosen.
+
+    Raises:
+        UserError: if it is a cache of other images, or cannot be written.
+    """
+    wanted = {
+        "version": _VERSION, "images": len(images), "names": _digest(images.name(i) for i in range(len(images))),
+        "stamps": _digest(images.stamp(i) for i in range(len(images))), "side": side, "channels": channels,
+    }  # fmt: skip
+    with _alone(folder):
+        there = _read(folder)
+        if there is not None and there["names"] != wanted["names"]:
+            raise UserError(
+                f"train.cache: {folder} is a cache of {there['images']} other images: name another folder, or delete it"
+            )
+        if there != wanted:
+            if there is not None:
+                changed = [key for key in wanted if there.get(key) != wanted[key]]
+                log.info("the cache %s is made anew: %s changed", folder, ", ".join(changed))
+            _make(_Decoded(images, channels, side), folder, wanted, workers)
+        return CachedImages(images, folder / "pixels.bin", np.load(folder / "table.npy"))
+
+
+def _digest(texts: Iterator[str]) -> str:
+    found = hashlib.sha256()
+    for text in texts:
+        found.update(text.encode("utf-8", "surrogateescape") + b"\0")
+    return found.hexdigest()[:16]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a")
+    except OSError as error:
+        raise UserError(f"train.cache: {folder} cannot be written: {error.strerror or error}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    """What a whole cache says of itself; a cache is whole once it says anything."""
+    try:
+        found = json.loads((folder / "cache.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    keys = {"version", "images", "names", "stamps", "side", "channels"}
+    return found if isinstance(found, dict) and keys <= found.keys() else None
+
+
+def _make(decoded: _Decoded, folder: Path, wanted: dict[str, Any], workers: int | None) -> None:
+    # taken away first: a cache that is half written must not look whole
+    (folder / "cache.json").unlink(missing_ok=True)
+    try:
+        table = _write(decoded, folder / "pixels.bin", workers)
+        np.save(folder / "table.npy", table)
+        beside = folder / f".cache.json.{os.getpid()}"
+        beside.write_text(json.dumps(wanted) + "\n", encoding="utf-8")
+        beside.replace(folder / "cache.json")
+    except OSError as error:
+        done = (folder / "pixels.bin").stat().st_size if (folder / "pixels.bin").exists() else 0
+        (folder / "pixels.bin").unlink(missing_ok=True)
+        free = shutil.disk_usage(folder).free
+        raise UserError(
+            f"train.cache: {folder} cannot be written: {error.strerror or error}, after {done / 2**30:.2f} GiB; "
+            f"{free / 2**30:.2f} GiB are free there without it: a smaller train.cache_side, or another disk"
+        ) from error
+
+
+def _write(decoded: _Decoded, file: Path, workers: int | None) -> np.ndarray:
+    from rich.console import Console
+    from rich.progress import track
+
+    count = len(decoded.images)
+    processes = default_workers() if workers is None else workers
+    loader = DataLoader(
+        decoded, batch_size=_AT_A_TIME, sampler=range(count), collate_fn=list, num_workers=processes,
+        worker_init_fn=leave_signals if processes else None,
+    )  # fmt: skip
+    table, row, place = np.zeros((count, 4), dtype=np.int64), 0, 0
+    batches = -(-count // _AT_A_TIME)
+    with file.open("wb") as out:
+        told = track(loaded(loader), "decoding into the cache", batches, console=Console(stderr=True), transient=True)
+        for batch in told:
+            for pixels in cast(list[Tensor | None], batch):
+                if pixels is not None:
+                    shape = pixels.shape if decoded.channels == 3 else (*pixels.shape[1:], pixels.shape[0])
+                    table[row] = (place, *shape)
+                    out.write(pixels.numpy().tobytes())
+                    place += pixels.numel()
+                row += 1
+        out.flush()
+        os.fsync(out.fileno())
+    return table
+
+
+def _bounded(image: Picture, side: int) -> Picture:
+    short = min(image.size)
+    if short <= side:
+        return image
+    width, height = (max(1, round(length * side / short)) for length in image.size)
+    return image.resize((width, height), Resampling.BICUBIC)
