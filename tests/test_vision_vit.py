@@ -150,3 +150,34 @@ def test_senseless_options_are_refused(options):
 def test_more_blocks_than_there_are_is_refused(small):
     with pytest.raises(UserError, match="has 3"):
         small.intermediate(torch.zeros(1, 3, 16, 16), 4)
+
+
+def test_recomputed_blocks_give_the_same_gradients_and_keep_less():
+    kept, gradients = [], []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        vit = ViT(3, 16, patch_size=4, dim=24, depth=6, heads=2, drop_path_rate=0.3, recompute=recompute).train()
+        held = []
+
+        def pack(tensor, held=held):
+            held.append(tensor.numel())
+            return tensor
+
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            loss = vit(torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(2))).cls.square().sum()
+        loss.backward()
+        kept.append(sum(held))
+        gradients.append([parameter.grad for parameter in vit.parameters() if parameter.grad is not None])
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+    assert kept[1] < 0.4 * kept[0]
+
+
+def test_the_large_one_is_timm_s():
+    assert ViT(3, 32, arch="large", depth=1).source().startswith("timm.create_model('vit_tiny_patch16_224'")
+    assert recognised_large() == "--backbone vit --backbone.arch large --backbone.patch_size 16 --preprocess.size 32"
+
+
+def recognised_large():
+    shapes = {"patch_embed.proj.weight": (1024, 3, 16, 16), "pos_embed": (1, 5, 1024), "cls_token": (1, 1, 1024)}
+    return ViT.recognised(shapes | {f"blocks.{block}.norm1.weight": (1024,) for block in range(24)})

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 
 #: Width, depth and heads (DeiT; the reference DINO's vit_tiny, vit_small, vit_base).
-ARCHITECTURES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
+ARCHITECTURES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
 
 #: timm's names take patches of these sides, at 224 pixels.
-_TIMM_PATCHES = {"tiny": (16,), "small": (8, 16, 32), "base": (8, 16, 32)}
+_TIMM_PATCHES = {"tiny": (16,), "small": (8, 16, 32), "base": (8, 16, 32), "large": (14, 16, 32)}
 
 
 def timm_call(shape: tuple[int, int, int], patch: int, size: int, channels: int, mlp_ratio: float) -> str:
