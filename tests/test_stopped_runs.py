@@ -6,8 +6,11 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from tiny_run import TINY, assert_equal_runs, command, environment, tiny, write
 
@@ -75,6 +78,24 @@ def test_sigterm_saves_and_the_same_call_goes_on(tmp_path: Path) -> None:
     assert "Traceback" not in errors
     step = int(errors.split("saved at step ")[1].split()[0])
     assert (tmp_path / "run" / "checkpoints" / f"step-{step:08d}").is_dir()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
+def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:
+    file = write(tmp_path, tiny(train={**TINY["train"], "epochs": 200}))  # type: ignore[dict-item]
+    process = subprocess.Popen(
+        command(file, "--out", "run", "--train.workers", "2"), cwd=tmp_path, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for_checkpoint(tmp_path / "run", process, step=5)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(workers) >= 2
+    process.send_signal(signal.SIGKILL)
+    assert "Traceback" not in process.communicate(timeout=60)[1]
+    deadline = time.monotonic() + 3
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 LAST_STEP = """
