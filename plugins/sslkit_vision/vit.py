@@ -62,9 +62,9 @@ class ViT(Backbone):
         recompute: bool = False,
     ) -> None:
         super().__init__()
-        usual = ARCHITECTURES[arch]
         width, blocks, head_count = (
-            own if own is not None else known for own, known in zip((dim, depth, heads), usual, strict=True)
+            own if own is not None else known
+            for own, known in zip((dim, depth, heads), ARCHITECTURES[arch], strict=True)
         )
         _check(width, blocks, head_count, mlp_ratio, drop_path_rate, init_std)
         if patch_size < 1 or image_size % patch_size:
@@ -74,8 +74,8 @@ class ViT(Backbone):
         from timm.models.vision_transformer import VisionTransformer  # here: slower to import than torch itself
 
         self.embed_dim, self.stride, self.recompute = width, patch_size, recompute
-        shape = (width, blocks, head_count)
-        self._source = timm_call(shape, patch_size, image_size, channels, mlp_ratio) if stem == "patch" else None
+        call = timm_call((width, blocks, head_count), patch_size, image_size, channels, mlp_ratio)
+        self._source = call if stem == "patch" else None
         self.net = VisionTransformer(
             img_size=image_size,
             patch_size=patch_size,

@@ -6,7 +6,7 @@ import math
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -180,5 +180,7 @@ def _artifact_folder(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         for parent in made:
-            if not any(parent.iterdir()):
-                parent.rmdir()
+            # the run folder may be gone by now: whoever writes to it next says so
+            with suppress(FileNotFoundError):
+                if not any(parent.iterdir()):
+                    parent.rmdir()
