@@ -67,10 +67,7 @@ class ViT(Backbone):
             for own, known in zip((dim, depth, heads), ARCHITECTURES[arch], strict=True)
         )
         _check(width, blocks, head_count, mlp_ratio, drop_path_rate, init_std)
-        if patch_size < 1 or image_size % patch_size:
-            raise UserError(
-                f"patch_size is {patch_size}: it must divide the image size of {image_size} pixels (preprocess.size)"
-            )
+        _check_patch(patch_size, image_size)
         from timm.models.vision_transformer import VisionTransformer  # here: slower to import than torch itself
 
         self.embed_dim, self.stride, self.recompute = width, patch_size, recompute
@@ -204,6 +201,11 @@ def _cls_only(block: nn.Module, tokens: Tensor) -> Tensor:
 def _heads(packed: Tensor, count: int, heads: int) -> tuple[Tensor, ...]:
     """``[B, N, count * D]`` as ``count`` tensors ``[B, heads, N, D / heads]``."""
     return packed.unflatten(-1, (count, heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+
+
+def _check_patch(patch: int, size: int) -> None:
+    if patch < 1 or size % patch:
+        raise UserError(f"patch_size is {patch}: it must divide the image size of {size} pixels (preprocess.size)")
 
 
 def _check(dim: int, depth: int, heads: int, mlp_ratio: float, drop_path_rate: float, init_std: float) -> None:
