@@ -38,7 +38,7 @@ def test_the_engine_and_the_plain_loop_do_the_same_steps(
     assert losses[0][0] != pytest.approx(losses[2][0], abs=1e-3)  # something moved
     for ours, plain in losses:
         assert ours == pytest.approx(plain, abs=tolerance)
-    assert len(found["milliseconds"]["sslkit"]) == len(found["milliseconds"]["plain"]) == 1
+    assert len(found["milliseconds"]["sslkit"]) == len(found["milliseconds"]["plain loop"]) == 1
     assert "| round 1 |" in page
 
 
