@@ -80,7 +80,10 @@ RECIPES: dict[str, dict[str, Any]] = {
         "clip": {"name": "per_tensor", "max_norm": 1.0},
     },
     "sinkhorn": TINY_VIT | {"loss": {"name": "dino", "centering": "sinkhorn"}},
-} | {name: tiny_method(name) for name in METHODS}  # fmt: skip
+} | {name: tiny_method(name) for name in METHODS} | {
+    # unclipped, gradients of norm 300 throw it about, and its eight steps make eight digits of their rounding
+    "mocov3": tiny_method("mocov3") | {"clip": {"name": "per_tensor", "max_norm": 0.1}},
+}  # fmt: skip
 
 
 def trained(ranks: int, folder: Path) -> dict[str, Any]:
@@ -112,7 +115,6 @@ def test_two_ranks_are_one_rank_with_twice_the_batch(
     assert one["state"].keys() == two["state"].keys()
     assert any("center" in key for key in one["state"]) == (name not in METHODS)
     for key, value in one["state"].items():
-        # a weight near 0 has no relative 1e-6: 2e-8 is that of a usual one, and what some processors' sums differ by
-        torch.testing.assert_close(two["state"][key], value, rtol=1e-6, atol=2e-8, msg=lambda text, key=key: key + text)
+        torch.testing.assert_close(two["state"][key], value, rtol=1e-6, atol=1e-9, msg=lambda text, key=key: key + text)
     for ours, theirs in zip(two["logged"], one["logged"], strict=True):
         assert ours == pytest.approx(theirs, rel=1e-6)
