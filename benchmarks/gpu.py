@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import jpeg_folder
-import numpy as np
 import page
 import torch
-from gpu_sides import device_views, fed, free, neighbours, steps
+from evaluation import features, measure, neighbours
+from gpu_sides import device_views, fed, free, steps
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -88,7 +88,7 @@ def _other_lines(found: dict[str, Any]) -> list[str]:
             ["", "minimum s", "median s", "accuracy at k = 10, 20, 100, 200"],
             [
                 [name, min(of), statistics.median(of),
-                 ", ".join(f"{top1:.2f}" for top1, _ in found["knn"]["accuracies"][name].values())]
+                 ", ".join(f"{top1:.2f}" for top1, _ in found["knn"]["results"][name].values())]
                 for name, of in found["knn"]["seconds"].items()
             ],
         ),
@@ -110,15 +110,6 @@ def arguments() -> argparse.Namespace:
     return argparse.Namespace(**vars(args), **sizes, precision="bf16")
 
 
-def write_jpegs(root: Path, count: int) -> None:
-    """A folder of pictures; 64 of them are drawn, and stand there often."""
-    drawn = [jpeg_folder.image(np.random.default_rng(index), index % 8) for index in range(64)]
-    for index in range(count):
-        place = root / "train" / f"class{index % 8}"
-        place.mkdir(parents=True, exist_ok=True)
-        drawn[index % 64].save(place / f"{index:05}.jpg", quality=90)
-
-
 def main() -> None:
     """Measure, print and write."""
     args = arguments()
@@ -138,12 +129,12 @@ def main() -> None:
         tell(f"steps of {batch}", found["steps"][batch])
         if batch == args.batches[0]:
             with tempfile.TemporaryDirectory() as folder:
-                write_jpegs(Path(folder), args.images)
+                jpeg_folder.write_few(Path(folder), args.images)
                 found["fed"] = fed(Path(folder), batch, args.workers, device)
             tell("fed", found["fed"])
             found["views"] = device_views(batch, device)
             tell("views", found["views"])
-    found["knn"] = neighbours(args.reference, device)
+    found["knn"] = measure(neighbours(args.reference, features(50_000, 10_000, 1000, device)), 6, device)
     tell("k-NN", found["knn"])
     command = shlex.join(["python", "benchmarks/gpu.py", *(["--reference", "DIR"] if args.reference else [])])
     top = page.heading("One GPU", command, machine)

@@ -20,32 +20,23 @@ from reference_dino import ReferenceDino, normalised
 from sslkit.data.batch import Batch
 from sslkit.data.whole import Source, stack_sources
 from sslkit.engine.build import build_run
-from sslkit.engine.step import training_step
 from sslkit.errors import RunError
-from sslkit.parts.position import Position
 from sslkit.parts.randomness import generator
 from sslkit.recipe.load import load_recipe
 from sslkit.recipe.overrides import overrides_from
-from sslkit.report.bench import bench, ceiling
-from sslkit_evaluators.knn_vote import knn_hits
+from sslkit.report.bench import Steps, bench, ceiling
 from sslkit_vision.multicrop import MultiCrop
 
-Side = Callable[[], object]
+Side = Callable[[], Any]
 
 
-class Ours:
-    """sslkit's training step on one batch."""
-
-    def __init__(self, args: argparse.Namespace, device: torch.device, how: str = "") -> None:
-        self.run = build_run(load_recipe(recipe(args)), LENGTH, None, device)
-        if how:
-            self.run.compile_nets(graphs=how == "graphs")
-        self.batch, self.done = Batch(views(args), torch.arange(args.batch), None), 0
-
-    def __call__(self) -> torch.Tensor:
-        """One step; gives the loss."""
-        self.done += 1
-        return training_step(self.run, self.batch, Position(self.done - 1, LENGTH.total, 1000)).tensors["loss"]
+def ours_of(args: argparse.Namespace, device: torch.device, how: str) -> Side:
+    """sslkit's training step on one batch; a call gives the loss."""
+    run = build_run(load_recipe(recipe(args)), LENGTH, None, device)
+    if how:
+        run.compile_nets(graphs=how == "graphs")
+    counted, batch = Steps(run, LENGTH), Batch(views(args), torch.arange(args.batch), None)
+    return lambda: counted.step(batch).tensors["loss"]
 
 
 def steps(args: argparse.Namespace, device: torch.device, notes: list[str]) -> dict[str, Any]:
@@ -58,7 +49,7 @@ def steps(args: argparse.Namespace, device: torch.device, notes: list[str]) -> d
     ours, losses = {}, {}
     for name, how in hows.items():
         try:
-            side = Ours(args, device, how)
+            side = ours_of(args, device, how)
             losses[name] = [float(side()) for _ in range(10)]
             ours[name] = side
         except (RuntimeError, RunError) as error:
@@ -163,30 +154,6 @@ def fed(root: Path, batch: int, workers: int, device: torch.device) -> dict[str,
         }
         free()
     return found
-
-
-def neighbours(reference: Path | None, device: torch.device) -> dict[str, Any]:
-    """k-NN of 10,000 queries among 50,000 features of width 384, for four k: seconds by round, and accuracies."""
-    draw = torch.Generator().manual_seed(0)
-    centers = torch.randn(1000, 384, generator=draw)
-    labels, asked = (torch.randint(0, 1000, (count,), generator=draw) for count in (50_000, 10_000))
-    bank, queries = (
-        torch.nn.functional.normalize(centers[of] + 2.5 * torch.randn(len(of), 384, generator=draw)).to(device)
-        for of in (labels, asked)
-    )
-    labels, asked, ks = labels.to(device), asked.to(device), (10, 20, 100, 200)
-    given = {"ks": ks, "temperature": 0.07, "chunk": 1024}
-    sides: dict[str, Callable[[], Any]] = {"sslkit": lambda: knn_hits(bank, labels, queries, asked, **given)}
-    if reference:
-        import eval_knn  # type: ignore[import-not-found]
-
-        sides["reference"] = lambda: {k: eval_knn.knn_classifier(bank, labels, queries, asked, k, 0.07) for k in ks}
-    accuracies = {name: side() for name, side in sides.items()}
-    rounds: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(6):
-        for name in sorted(sides, reverse=number % 2 == 1):
-            rounds[name].append(timed(sides[name], 1, device) / 1000)
-    return {"seconds": rounds, "accuracies": accuracies}
 
 
 def free() -> None:

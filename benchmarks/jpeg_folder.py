@@ -24,6 +24,18 @@ def image(generator: np.random.Generator, label: int) -> Image.Image:
     return Image.fromarray((large + grain).clip(0, 255).astype(np.uint8))
 
 
+def write_few(root: Path, count: int) -> list[Path]:
+    """So many files below ``root/train`` by class, of 64 pictures that stand there as often as needed; their paths."""
+    drawn = [image(np.random.default_rng(index), index % CLASSES) for index in range(min(count, 64))]
+    files = []
+    for index in range(count):
+        place = root / "train" / f"class{index % CLASSES}"
+        place.mkdir(parents=True, exist_ok=True)
+        files.append(place / f"{index:05}.jpg")
+        drawn[index % len(drawn)].save(files[-1], quality=90)
+    return files
+
+
 def main() -> None:
     """Write DIR/train and DIR/val, one folder a class."""
     parser = argparse.ArgumentParser(description=__doc__)

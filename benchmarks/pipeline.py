@@ -26,9 +26,9 @@ import page
 import torch
 from PIL import Image
 
-from sslkit.data.cache import cached
 from sslkit.data.loading import AugmentedImages
 from sslkit.engine.build import dataset
+from sslkit.engine.cache import cached
 from sslkit.engine.construct import construct
 from sslkit.recipe.load import load_recipe
 
@@ -92,11 +92,7 @@ def main() -> None:
     machine = page.machine(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "train"
-        for index in range(64):
-            place = root / f"class{index % 8}"
-            place.mkdir(parents=True, exist_ok=True)
-            jpeg_folder.image(np.random.default_rng(index), index % 8).save(place / f"{index:03}.jpg", quality=90)
-        files = sorted(root.rglob("*.jpg"))
+        files = jpeg_folder.write_few(Path(folder), 64)
         sides: dict[str, Work] = {"reference": reference(args.reference.absolute(), files)} if args.reference else {}
         cache = Path(folder) / "cache"
         sides |= {

@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 import sslkit
-from sslkit.data.cache import cached
 from sslkit.data.reading import read_image
+from sslkit.engine.cache import cached
 from sslkit.errors import UserError
 from sslkit.parts.bands import Bands
 from sslkit_vision.image_folder import ImageFolder
@@ -104,7 +104,7 @@ def test_a_cache_of_other_images_is_left_alone(photos: Path, tmp_path: Path) -> 
 
 def test_a_disk_that_is_full_is_told(photos: Path, tmp_path: Path) -> None:
     script = (
-        "import resource, signal, sys; from pathlib import Path; from sslkit.data.cache import cached;"
+        "import resource, signal, sys; from pathlib import Path; from sslkit.engine.cache import cached;"
         "from sslkit.errors import UserError; from sslkit_vision.image_folder import ImageFolder;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000));\n"
         "try: cached(ImageFolder(sys.argv[1]).split('train'), Path(sys.argv[2]), 512, 3, 0)\n"
@@ -131,7 +131,7 @@ def test_a_run_from_a_cache_is_the_same_run(photos: Path, tmp_path: Path) -> Non
 
 def test_two_processes_make_it_once(photos: Path, tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from sslkit.data.cache import cached;"
+        "import sys; from pathlib import Path; from sslkit.engine.cache import cached;"
         "from sslkit_vision.image_folder import ImageFolder;"
         "kept = cached(ImageFolder(sys.argv[1]).split('train'), Path(sys.argv[2]), 512, 3, 0);"
         "print(Path(sys.argv[2], 'pixels.bin').stat().st_ino, sum(kept.read(i).size[0] for i in range(7)))"

@@ -7,18 +7,17 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from crop_pictures import photo
+from crop_pictures import photo, sources
+from launched import Launched
 from sslkit.data.batch import Batch
 from sslkit.data.loading import AugmentedImages
-from sslkit.data.whole import Source, stack_sources
+from sslkit.data.whole import stack_sources
 from sslkit.engine.build import Length, build_run
 from sslkit.engine.step import training_step
 from sslkit.parts import Images
 from sslkit.parts.position import Position
-from sslkit.parts.randomness import generator
 from sslkit.recipe.load import load_recipe
 from sslkit_vision.multicrop import MultiCrop
 
@@ -88,28 +87,12 @@ def test_an_image_is_decoded_once_for_all_its_views(pixels: str) -> None:
     assert images.reads == 3
 
 
-class Launched(TorchDispatchMode):
-    """Counts operations; views of tensors too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += 1
-        return func(*args, **(kwargs or {}))
-
-
 def test_views_on_the_device_are_launched_batch_by_batch() -> None:
     part = MultiCrop(3, global_size=32, local_size=16, pixels="device")
     assert part.on_device is not None
     counts = []
     for images in (2, 8):
-        sources = []
-        for number in range(images):
-            draws = tuple(part.draw(v, 500, 375, generator("count", number, r)) for r, v in enumerate(part.views))
-            sources.append(Source(part.on_device.prepare(photo()), (500, 375), draws))
-        whole = stack_sources(sources)
+        whole = stack_sources(sources(part, [photo()] * images))
         with Launched() as launched:
             part.on_device.render(whole)
         counts.append(launched.count)

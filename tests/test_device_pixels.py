@@ -12,28 +12,14 @@ import torch
 from PIL import Image
 
 import sslkit
-from crop_pictures import OFF, photo
-from sslkit.data.whole import Source, stack_sources
+from crop_pictures import OFF, photo, sources
+from sslkit.data.whole import stack_sources
 from sslkit.errors import UserError
 from sslkit.parts.device_views import WholeImages
-from sslkit.parts.randomness import generator
 from sslkit.testing import check_augmenter
 from sslkit_vision.device_pixels import resize_weights
 from sslkit_vision.multicrop import MultiCrop
 from tiny_run import TINY, final_weights, tiny
-
-
-def sources(part: MultiCrop, images: list[Image.Image]) -> list[Source]:
-    """Images on their way, with draws of their own."""
-    assert part.on_device is not None
-    return [
-        Source(
-            part.on_device.prepare(image),
-            image.size,
-            tuple(part.draw(v, *image.size, generator("a view", n, row)) for row, v in enumerate(part.views)),
-        )
-        for n, image in enumerate(images)
-    ]
 
 
 def distance(images: list[Image.Image], **options: Any) -> float:

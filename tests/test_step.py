@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import sslkit
+from launched import Launched
 from sslkit.data.batch import Batch
 from sslkit.engine.build import Length, build_run
 from sslkit.engine.hooks import Acting
@@ -198,18 +196,6 @@ def test_the_step_reads_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None
         )
     training_step(run, batch(), Position(1, 10, 5))
     assert reads == ["tolist"]
-
-
-class Launched(TorchDispatchMode):
-    """Counts what is launched, but for views."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func is not torch.ops.aten.detach.default
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lars"])

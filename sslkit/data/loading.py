@@ -7,9 +7,9 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -152,7 +152,12 @@ def default_workers() -> int:
     return max(0, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
 
 
-def leave_signals(_worker: int) -> None:
+def chosen_workers(given: int | None) -> int:
+    """The recipe's ``train.workers``; null: :func:`default_workers`."""
+    return default_workers() if given is None else given
+
+
+def _leave_signals(_worker: int) -> None:
     """What a loader process does first: leave signals to the main process."""
     # Ctrl-C, timeout(1) and some schedulers reach the whole process group: the main process decides, saves, and stops
     # its workers itself
@@ -161,6 +166,38 @@ def leave_signals(_worker: int) -> None:
     if sys.platform == "linux":
         # where that is killed they end at once; torch's own watch takes seconds, in which they hold the run's lock
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def loader_of(
+    data: TorchDataset[Any],
+    batches: Iterable[list[Any]],
+    collate: Callable[[list[Any]], Any],
+    *,
+    workers: int,
+    timeout: float = 0.0,
+    pin: bool = False,
+) -> DataLoader[Any]:
+    """A loader of batches in order; :func:`loaded` iterates over it.
+
+    Args:
+        data: what is indexed.
+        batches: the indices of each batch.
+        collate: makes a batch of what was indexed.
+        workers: loader processes; 0: this one.
+        timeout: seconds after which a hanging worker is an error; 0: never.
+        pin: whether batches are put into page-locked memory (CUDA).
+    """
+    return DataLoader(
+        data,
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=workers,
+        timeout=timeout if workers else 0,
+        pin_memory=pin,
+        worker_init_fn=_leave_signals if workers else None,
+        # its own generator: a loader must not draw from the global one
+        generator=torch.Generator(),
+    )
 
 
 def loaded(loader: DataLoader[T]) -> Generator[T, None, None]:
@@ -190,14 +227,4 @@ def make_loader(
         timeout: seconds after which a hanging worker is an error.
         pin: whether batches are put into page-locked memory (CUDA).
     """
-    return DataLoader(
-        views,  # type: ignore[arg-type]
-        batch_sampler=sampler,
-        collate_fn=Collate(views.augmenter.views),
-        num_workers=workers,
-        timeout=timeout if workers else 0,
-        pin_memory=pin,
-        worker_init_fn=leave_signals if workers else None,
-        # its own generator: a loader must not draw from the global one
-        generator=torch.Generator(),
-    )
+    return loader_of(views, sampler, Collate(views.augmenter.views), workers=workers, timeout=timeout, pin=pin)

@@ -12,9 +12,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from sslkit.data.cache import cached
 from sslkit.engine.batchnorm import synchronise
 from sslkit.engine.build_nets import build_student, build_teacher
+from sslkit.engine.cache import cached
 from sslkit.engine.construct import construct
 from sslkit.engine.distributed import wrap
 from sslkit.engine.guard import Guard

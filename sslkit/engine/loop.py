@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sslkit.data.batch import Batch
 from sslkit.data.enlarged import EnlargedImages
-from sslkit.data.loading import MAX_REPLACEMENTS, AugmentedImages, StepSampler, default_workers, loaded, make_loader
+from sslkit.data.loading import MAX_REPLACEMENTS, AugmentedImages, StepSampler, chosen_workers, loaded, make_loader
 from sslkit.data.reading import BadImage
 from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import Length
@@ -117,8 +117,7 @@ class Loop:
             len(self.images), self.train.batch_size, self.run.seed, self.standing.step, stop, rank(), world_size()
         )
         views = AugmentedImages(self.images, self.run.augmenter, self.run.preprocess.channels, self.run.seed)
-        workers = default_workers() if self.train.workers is None else self.train.workers
-        pin = self.run.device.type == "cuda"
+        workers, pin = chosen_workers(self.train.workers), self.run.device.type == "cuda"
         loader = make_loader(views, sampler, workers=workers, timeout=self.train.worker_timeout, pin=pin)
         with closing(loaded(loader)) as batches:
             self._train(batches, signals, stop)

@@ -80,7 +80,8 @@ class Run:
                 net.compile_parts(graphs)
 
     def begin(self, at: Position, micro: int) -> None:
-        """Make every draw of the nets (drop path, dropout) a function of step, micro-batch and rank."""
+        """What comes first of a micro-batch: every draw of the nets (drop path, dropout) becomes a function of step,
+        micro-batch and rank."""
         if self._graphs:
             # the memory of the last step's outputs may be written over
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from sslkit.data.loading import leave_signals, loaded
+from sslkit.data.loading import loaded, loader_of
 from sslkit.data.preprocess import preprocess_image, to_pixels
 from sslkit.data.reading import BadImage, UnreadableImage, read_image
 from sslkit.parts.bands import Picture
@@ -108,16 +107,6 @@ def load_chunks(
         timeout: seconds after which a hanging worker is an error; 0: never.
         pin: whether chunks are put into page-locked memory (CUDA).
     """
+    collate = StackChunk(images.preprocess.channels, images.preprocess.size)
     workers = min(workers, len(batches))
-    loader: DataLoader[Chunk] = DataLoader(
-        images,  # type: ignore[arg-type]
-        batch_sampler=batches,
-        collate_fn=StackChunk(images.preprocess.channels, images.preprocess.size),
-        num_workers=workers,
-        timeout=timeout if workers else 0,
-        pin_memory=pin,
-        worker_init_fn=leave_signals if workers else None,
-        # its own generator: a loader must not draw from the global one
-        generator=torch.Generator(),
-    )
-    yield from loaded(loader)
+    yield from loaded(loader_of(images, batches, collate, workers=workers, timeout=timeout, pin=pin))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -12,11 +13,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sslkit.data.batch import Batch
-from sslkit.data.loading import AugmentedImages, StepSampler, default_workers, make_loader
+from sslkit.data.loading import AugmentedImages, StepSampler, chosen_workers, loaded, make_loader
 from sslkit.engine.build import Length, build_run, cached_images, dataset, length, training_images
 from sslkit.engine.distributed import choose_device
 from sslkit.engine.run import Run
-from sslkit.engine.step import training_step
+from sslkit.engine.step import StepReport, training_step
 from sslkit.engine.summary import peak_memory_mb
 from sslkit.parts.position import Position
 from sslkit.recipe.model import Recipe
@@ -136,10 +137,11 @@ def bench(recipe: Recipe, steps: int) -> Bench:
 
 def _measure(recipe: Recipe, run: Run, views: AugmentedImages, total: Length, steps: int) -> Bench:
     size, device = recipe.train.batch_size, run.device
-    workers = default_workers() if recipe.train.workers is None else recipe.train.workers
+    workers = chosen_workers(recipe.train.workers)
     # a loader begins by filling its queues: two batches a worker
     filling = 2 * workers
-    loaded, batch = _loader_rate(_batches(recipe, views, workers, device), filling, steps, size)
+    with closing(_batches(recipe, views, workers, device)) as batches:
+        rate, batch = _loader_rate(batches, filling, steps, size)
     clock = Steps(run, total)
     for _ in range(3):
         clock.step(batch)
@@ -149,11 +151,12 @@ def _measure(recipe: Recipe, run: Run, views: AugmentedImages, total: Length, st
     alone = steps * size / (_now(device) - began)
     with FlopCounterMode(display=False) as counter:
         clock.step(batch)
-    together, wait = _together(_batches(recipe, views, workers, device), clock, filling, steps, size)
+    with closing(_batches(recipe, views, workers, device)) as batches:
+        together, wait = _together(batches, clock, filling, steps, size)
     return Bench(
         images_per_second=together,
         step_images_per_second=alone,
-        loader_images_per_second=loaded,
+        loader_images_per_second=rate,
         wait_share=wait,
         split=_split(clock, batch, steps),
         flops=counter.get_total_flops(),
@@ -175,20 +178,22 @@ class Steps:
     def __init__(self, run: Run, total: Length) -> None:
         self.run, self._total, self._done = run, total, 0
 
-    def step(self, batch: Batch) -> None:
+    def step(self, batch: Batch) -> StepReport:
         """The next one."""
         at = Position(self._done % self._total.total, self._total.total, self._total.steps_per_epoch)
-        training_step(self.run, batch, at)
         self._done += 1
+        return training_step(self.run, batch, at)
 
 
-def _batches(recipe: Recipe, views: AugmentedImages, workers: int, device: torch.device) -> Iterator[Batch]:
+def _batches(
+    recipe: Recipe, views: AugmentedImages, workers: int, device: torch.device
+) -> Generator[Batch, None, None]:
     # as many epochs as are asked for: a small data set has few steps in one
     sampler = StepSampler(len(views.images), recipe.train.batch_size, recipe.seed, 0, 1_000_000)
     loader = make_loader(
         views, sampler, workers=workers, timeout=recipe.train.worker_timeout, pin=device.type == "cuda"
     )
-    return iter(loader)
+    return loaded(loader)
 
 
 def _loader_rate(batches: Iterator[Batch], filling: int, steps: int, size: int) -> tuple[float, Batch]:

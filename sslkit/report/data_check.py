@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import cast
 
 from rich.progress import track
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from sslkit.data.loading import AugmentedImages, default_workers, leave_signals, loaded
+from sslkit.data.loading import AugmentedImages, chosen_workers, loaded, loader_of
 from sslkit.data.reading import UnreadableImage, as_picture, read_image
 from sslkit.engine.build import dataset
 from sslkit.engine.construct import construct
 from sslkit.engine.files import write_json
+from sslkit.evaluate.chunks import Share
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.bands import Bands
 from sslkit.parts.dataset import Images
@@ -91,15 +91,9 @@ def _splits(recipe: Recipe) -> dict[str, Images]:
 
 
 def _look(recipe: Recipe, split: str, images: Images) -> Iterator[Seen]:
-    workers = default_workers() if recipe.train.workers is None else recipe.train.workers
-    loader = DataLoader(
-        _Scan(split, images, recipe.preprocess.channels),
-        batch_size=64,
-        collate_fn=list,
-        num_workers=workers,
-        timeout=recipe.train.worker_timeout if workers else 0,
-        worker_init_fn=leave_signals if workers else None,
-    )
+    train, scan = recipe.train, _Scan(split, images, recipe.preprocess.channels)
+    batches = Share(len(images), 64, 0, 1).batches()
+    loader = loader_of(scan, batches, list, workers=chosen_workers(train.workers), timeout=train.worker_timeout)
     for batch in loaded(loader):
         yield from cast(list[Seen], batch)
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from sslkit.data.loading import default_workers
+from sslkit.data.loading import chosen_workers
 from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import Length
 from sslkit.engine.precision import Precision
@@ -32,7 +32,7 @@ def loading(recipe: Recipe | Judging) -> dict[str, Any]:
         "preprocess": recipe.preprocess,
         "seed": recipe.seed,
         "batch_size": EVALUATION_BATCH,
-        "workers": default_workers() if workers is None else workers,
+        "workers": chosen_workers(workers),
         "worker_timeout": recipe.train.worker_timeout,
     }
 

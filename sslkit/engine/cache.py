@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,20 +20,22 @@ import PIL.Image
 import torch
 from PIL.Image import Image, Resampling
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from sslkit.data.loading import default_workers, leave_signals, loaded
-from sslkit.data.preprocess import to_pixels
+from sslkit.data.loading import chosen_workers, loaded, loader_of
 from sslkit.data.reading import UnreadableImage, read_image
+from sslkit.engine.files import write_bytes, write_json
 from sslkit.errors import UserError
-from sslkit.parts.bands import Picture
+from sslkit.evaluate.chunks import Share
+from sslkit.parts.bands import Bands, Picture
 from sslkit.parts.dataset import Images
 
 log = logging.getLogger("sslkit")
 
-_VERSION = 1
+_VERSION = 2
 _AT_A_TIME = 64
+#: Images of so many channels are Pillow's, others bands.
+_MODES = {3: "RGB", 1: "L"}
 
 
 class CachedImages(Images):
@@ -41,11 +44,13 @@ class CachedImages(Images):
     Args:
         source: the data set's.
         file: pixels of all images, one after the other.
-        table: ``[N, 4]`` int64: where an image begins, its height, width and channels; height 0: not in the cache.
+        table: ``[N, 3]`` int64: where an image begins, its height and width; height 0: not in the cache.
+        channels: of the images.
     """
 
-    def __init__(self, source: Images, file: Path, table: np.ndarray) -> None:
+    def __init__(self, source: Images, file: Path, table: np.ndarray, channels: int) -> None:
         self.classes, self._source, self._file, self._table = source.classes, source, file, table
+        self._channels = channels
         self._pixels: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -53,17 +58,15 @@ class CachedImages(Images):
 
     def read(self, index: int) -> Image | Tensor:
         """See :class:`sslkit.parts.Images`."""
-        start, height, width, channels = (int(number) for number in self._table[index])
+        start, height, width = (int(number) for number in self._table[index])
         if not height:
             return self._source.read(index)
         if self._pixels is None:
             self._pixels = np.memmap(self._file, dtype=np.uint8, mode="r")
-        flat = self._pixels[start : start + height * width * channels]
-        if channels == 3:
-            return PIL.Image.frombytes("RGB", (width, height), flat.tobytes())
-        if channels == 1:
-            return PIL.Image.frombytes("L", (width, height), flat.tobytes())
-        return torch.from_numpy(flat.reshape(channels, height, width).copy())
+        flat = self._pixels[start : start + height * width * self._channels]
+        if self._channels in _MODES:
+            return PIL.Image.frombytes(_MODES[self._channels], (width, height), flat.tobytes())
+        return torch.from_numpy(flat.reshape(self._channels, height, width).copy())
 
     def label(self, index: int) -> int | None:
         """See :class:`sslkit.parts.Images`."""
@@ -79,20 +82,19 @@ class CachedImages(Images):
 
 
 @dataclass(frozen=True)
-class _Decoded(TorchDataset[Tensor | None]):
-    """Images as they are kept: RGB and grey ``[H, W, C]``, bands ``[C, H, W]``; None: unreadable."""
+class _Decoded(TorchDataset[np.ndarray | None]):
+    """Images as they are kept: RGB ``[H, W, 3]``, grey ``[H, W]``, bands ``[C, H, W]``; None: unreadable."""
 
     images: Images
     channels: int
     side: int
 
-    def __getitem__(self, index: int) -> Tensor | None:
+    def __getitem__(self, index: int) -> np.ndarray | None:
         try:
             image = _bounded(read_image(self.images, index, self.channels), self.side)
         except UnreadableImage:
             return None
-        pixels = to_pixels(image)
-        return pixels.permute(1, 2, 0).contiguous() if self.channels == 3 else pixels
+        return image.array() if isinstance(image, Bands) else np.asarray(image)
 
 
 def cached(images: Images, folder: Path, side: int, channels: int, workers: int | None) -> CachedImages:
@@ -123,7 +125,7 @@ def cached(images: Images, folder: Path, side: int, channels: int, workers: int 
                 changed = [key for key in wanted if there.get(key) != wanted[key]]
                 log.info("the cache %s is made anew: %s changed", folder, ", ".join(changed))
             _make(_Decoded(images, channels, side), folder, wanted, workers)
-        return CachedImages(images, folder / "pixels.bin", np.load(folder / "table.npy"))
+        return CachedImages(images, folder / "pixels.bin", np.load(folder / "table.npy"), channels)
 
 
 def _digest(texts: Iterator[str]) -> str:
@@ -158,15 +160,18 @@ def _read(folder: Path) -> dict[str, Any] | None:
 def _make(decoded: _Decoded, folder: Path, wanted: dict[str, Any], workers: int | None) -> None:
     # taken away first: a cache that is half written must not look whole
     (folder / "cache.json").unlink(missing_ok=True)
+    beside = folder / "pixels.bin.new"
     try:
-        table = _write(decoded, folder / "pixels.bin", workers)
-        np.save(folder / "table.npy", table)
-        beside = folder / f".cache.json.{os.getpid()}"
-        beside.write_text(json.dumps(wanted) + "\n", encoding="utf-8")
-        beside.replace(folder / "cache.json")
+        table = _write(decoded, beside, workers)
+        # not written over: another run may be reading the old one
+        beside.replace(folder / "pixels.bin")
+        content = io.BytesIO()
+        np.save(content, table)
+        write_bytes(folder / "table.npy", content.getvalue())
+        write_json(folder / "cache.json", wanted)
     except OSError as error:
-        done = (folder / "pixels.bin").stat().st_size if (folder / "pixels.bin").exists() else 0
-        (folder / "pixels.bin").unlink(missing_ok=True)
+        done = beside.stat().st_size if beside.exists() else 0
+        beside.unlink(missing_ok=True)
         free = shutil.disk_usage(folder).free
         raise UserError(
             f"train.cache: {folder} cannot be written: {error.strerror or error}, after {done / 2**30:.2f} GiB; "
@@ -179,22 +184,18 @@ def _write(decoded: _Decoded, file: Path, workers: int | None) -> np.ndarray:
     from rich.progress import track
 
     count = len(decoded.images)
-    processes = default_workers() if workers is None else workers
-    loader = DataLoader(
-        decoded, batch_size=_AT_A_TIME, sampler=range(count), collate_fn=list, num_workers=processes,
-        worker_init_fn=leave_signals if processes else None,
-    )  # fmt: skip
-    table, row, place = np.zeros((count, 4), dtype=np.int64), 0, 0
-    batches = -(-count // _AT_A_TIME)
-    with file.open("wb") as out:
-        told = track(loaded(loader), "decoding into the cache", batches, console=Console(stderr=True), transient=True)
+    batches = Share(count, _AT_A_TIME, 0, 1).batches()
+    loader = loader_of(decoded, batches, list, workers=chosen_workers(workers))
+    table, row, place = np.zeros((count, 3), dtype=np.int64), 0, 0
+    sides = slice(0, 2) if decoded.channels in _MODES else slice(1, 3)
+    with closing(loaded(loader)) as arrays, file.open("wb") as out:
+        told = track(arrays, "decoding into the cache", len(batches), console=Console(stderr=True), transient=True)
         for batch in told:
-            for pixels in cast(list[Tensor | None], batch):
+            for pixels in cast(list[np.ndarray | None], batch):
                 if pixels is not None:
-                    shape = pixels.shape if decoded.channels == 3 else (*pixels.shape[1:], pixels.shape[0])
-                    table[row] = (place, *shape)
-                    out.write(pixels.numpy().tobytes())
-                    place += pixels.numel()
+                    table[row] = (place, *pixels.shape[sides])
+                    out.write(pixels.tobytes())
+                    place += pixels.size
                 row += 1
         out.flush()
         os.fsync(out.fileno())
