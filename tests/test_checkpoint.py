@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from sslkit.engine.checkpoint import CheckpointStore, restore
+from sslkit.engine.checkpoint import CheckpointStore, restore, weights_of
 from sslkit.errors import RunError
 
 
@@ -21,7 +21,7 @@ def net(value: float) -> nn.Module:
 
 
 def save(store: CheckpointStore, step: int, best: int | None = None) -> Path:
-    return store.save({"student": net(step)}, {"optimizer": {"lr": 0.1}}, {"step": step}, best)
+    return store.save(weights_of({"student": net(step)}), {"optimizer": {"lr": 0.1}}, {"step": step}, best)
 
 
 def test_round_trip_is_exact_and_strict(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_retention_keeps_the_newest_and_the_best(tmp_path: Path) -> None:
 def test_saving_the_same_step_again_replaces_it(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     save(store, 3)
-    store.save({"student": net(9)}, {}, {"step": 3}, None)
+    store.save(weights_of({"student": net(9)}), {}, {"step": 3}, None)
     found = store.newest()
     assert found is not None
     assert float(found.weights["student/0.weight"][0, 0]) == 9
@@ -93,7 +93,7 @@ def test_a_failing_save_names_the_path_and_leaves_the_old_ones(tmp_path: Path) -
             raise OSError(28, "No space left on device")
 
     with pytest.raises(RunError, match=r"step-00000002 was not saved .* free on that disk"):
-        store.save({"student": net(2)}, {"optimizer": Full()}, {"step": 2}, None)
+        store.save(weights_of({"student": net(2)}), {"optimizer": Full()}, {"step": 2}, None)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
 
 
@@ -102,12 +102,12 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path: Path) -
     script = (
         "import resource, sys, torch\n"
         "from pathlib import Path\n"
-        "from sslkit.engine.checkpoint import CheckpointStore\n"
+        "from sslkit.engine.checkpoint import CheckpointStore, weights_of\n"
         "from sslkit.errors import RunError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "net = torch.nn.Linear(100, 100)\n"
         "try:\n"
-        "    CheckpointStore(Path(sys.argv[1])).save({'student': net}, {}, {'step': 2}, None)\n"
+        "    CheckpointStore(Path(sys.argv[1])).save(weights_of({'student': net}), {}, {'step': 2}, None)\n"
         "except RunError as error:\n"
         "    print(error)\n"
     )
@@ -153,7 +153,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "canary",))  # type: ignore[return-value]
 
     store = CheckpointStore(tmp_path / "checkpoints")
-    path = store.save({"student": net(1)}, {"optimizer": {}}, {"step": 1}, None)
+    path = store.save(weights_of({"student": net(1)}), {"optimizer": {}}, {"step": 1}, None)
     torch.save({"optimizer": Canary()}, path / "optimizer.pt")
     with pytest.raises(Exception, match=r"[Ww]eights.only"):
         torch.load(path / "optimizer.pt", weights_only=True)

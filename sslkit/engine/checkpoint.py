@@ -59,12 +59,12 @@ class CheckpointStore:
         self.keep = max(keep, 2)
 
     def save(
-        self, modules: Mapping[str, nn.Module], optimizer: Mapping[str, Any], state: Mapping[str, Any], best: int | None
+        self, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any], state: Mapping[str, Any], best: int | None
     ) -> Path:
         """Publish a checkpoint and retire old ones.
 
         Args:
-            modules: everything with weights or buffers, by name.
+            weights: see :func:`weights_of`.
             optimizer: state dicts of optimizer, scaler and teacher rule.
             state: plain data with the key ``step``.
             best: the step of a checkpoint to keep besides the newest ones.
@@ -78,7 +78,7 @@ class CheckpointStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir()
-            _write(beside, modules, optimizer, state)
+            _write(beside, weights, optimizer, state)
             retired = self.folder / f".{final.name}{_REPLACED}"
             if final.exists():
                 final.rename(retired)
@@ -89,7 +89,7 @@ class CheckpointStore:
             # a full disk is a RuntimeError in torch.save, and an error of its own in safetensors
             shutil.rmtree(beside, ignore_errors=True)
             usage = shutil.disk_usage(self.folder if self.folder.is_dir() else self.folder.parent)
-            needed = sum(tensor.nbytes for module in modules.values() for tensor in module.state_dict().values())
+            needed = sum(tensor.nbytes for tensor in weights.values())
             raise RunError(
                 f"checkpoint {final} was not saved (the weights alone need {size_text(needed)}, "
                 f"{size_text(usage.free)} are free on that disk): {error}; the older checkpoints are whole"
@@ -148,6 +148,35 @@ class CheckpointStore:
                     log.warning("the old checkpoint %s could not be deleted: %s", path, error)
 
 
+def weights_of(modules: Mapping[str, nn.Module], copy: bool = False) -> dict[str, Tensor]:
+    """Weights and buffers by ``module/name``, contiguous and on the CPU, no two of which share memory.
+
+    Args:
+        modules: everything that has some, by name.
+        copy: whether tensors that are on the CPU already are copied, so that training may go on.
+    """
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, module in modules.items():
+        for key, tensor in module.state_dict().items():
+            # safetensors refuses memory that two names share
+            tensor = tensor.detach().to("cpu", copy=copy).contiguous()
+            found[f"{name}/{key}"] = tensor.clone() if tensor.data_ptr() in seen else tensor
+            seen.add(tensor.data_ptr())
+    return found
+
+
+def copied(content: Any) -> Any:
+    """Nested dicts, lists and tuples of plain data, with every tensor in them copied to the CPU."""
+    if isinstance(content, Tensor):
+        return content.detach().to("cpu", copy=True)
+    if isinstance(content, dict):
+        return {key: copied(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return type(content)(copied(value) for value in content)
+    return content
+
+
 def restore(modules: Mapping[str, nn.Module], weights: Mapping[str, Tensor]) -> None:
     """Load weights and buffers strictly.
 
@@ -173,10 +202,8 @@ def size_text(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def _write(
-    folder: Path, modules: Mapping[str, nn.Module], optimizer: Mapping[str, Any], state: Mapping[str, Any]
-) -> None:
-    save_file(_tensors(modules), folder / "weights.safetensors")
+def _write(folder: Path, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    save_file(dict(weights), folder / "weights.safetensors")
     torch.save(dict(optimizer), folder / "optimizer.pt")
     (folder / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
     # safetensors writes files that nobody else may read
@@ -186,18 +213,6 @@ def _write(
         sync(folder / name)
         manifest[name] = {"bytes": (folder / name).stat().st_size, "sha256": digest(folder / name)}
     write_json(folder / "manifest.json", manifest)
-
-
-def _tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, module in modules.items():
-        for key, tensor in module.state_dict().items():
-            # safetensors refuses memory that two names share
-            tensor = tensor.detach().cpu().contiguous()
-            found[f"{name}/{key}"] = tensor.clone() if tensor.data_ptr() in seen else tensor
-            seen.add(tensor.data_ptr())
-    return found
 
 
 def _problem(path: Path) -> str | None:

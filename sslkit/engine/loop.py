@@ -96,7 +96,7 @@ class Loop:
         if self.train.compile:
             self.run.compile_nets(self.train.cuda_graphs)
         try:
-            with StopSignals() as signals:
+            with StopSignals() as signals, closing(self.saving):
                 if self.pending():
                     self._evaluate()
                 self._steps(signals)
@@ -151,6 +151,7 @@ class Loop:
         self.watching.call("step_end", at=at, metrics=report.tensors, student=report.student, teacher=report.teacher)
 
     def _after_step(self, signals: StopSignals, stop: int) -> None:
+        self.saving.check()
         step, guard = self.standing.step, self.run.guard
         self.standing.back_offs = guard.back_offs
         ends_epoch = step % self.steps.steps_per_epoch == 0
@@ -161,8 +162,9 @@ class Loop:
         evaluates = ends_epoch and self.evaluate.due(step)
         # an evaluation may take long or fail: what was trained is saved before it
         due = self.saving.due(step, self.steps.steps_per_epoch)
-        if due or evaluates or guard.stop_agreed or guard.save_agreed or step == stop:
-            self._save()
+        pauses = evaluates or guard.stop_agreed or step == stop
+        if due or guard.save_agreed or pauses:
+            self._save(goes_on=not pauses)
         if guard.stop_agreed and (evaluates or step < self.steps.total):
             number = signals.received
             where = f"step {step} of {self.steps.total}"
@@ -223,7 +225,7 @@ class Loop:
             self._save()
         self.recorder.restart_clock()
 
-    def _save(self) -> None:
+    def _save(self, goes_on: bool = False) -> None:
         self._flush()
-        self.saving.save(self.standing)
+        self.saving.save(self.standing, goes_on)
         self.recorder.restart_clock()

@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from sslkit.engine.checkpoint import Checkpoint, CheckpointStore, restore
+from torch import Tensor
+
+from sslkit.engine.checkpoint import Checkpoint, CheckpointStore, copied, restore, weights_of
 from sslkit.engine.distributed import barrier, is_first
 from sslkit.engine.hooks import Watching
 from sslkit.engine.run import Run
@@ -17,6 +21,8 @@ from sslkit.parts.collectives import gather_items
 from sslkit.recipe.settings import Checkpointing
 
 log = logging.getLogger("sslkit")
+#: Weights; states of optimizer, scaler and teacher rule; the standing as plain data; the best checkpoint's step.
+_Contents = tuple[dict[str, Tensor], dict[str, Any], dict[str, Any], int | None]
 
 
 class Saving:
@@ -32,6 +38,11 @@ class Saving:
     def __init__(self, run: Run, checkpoint: Checkpointing, store: CheckpointStore, watching: Watching) -> None:
         self.run, self.checkpoint, self.store, self.watching = run, checkpoint, store, watching
         self._saved_at = time.monotonic()
+        wanted = checkpoint.background
+        # a CPU's cores train: a thread beside them would take from one what it gives to the other
+        self._background = run.device.type != "cpu" if wanted is None else wanted
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._pending: Future[Path] | None = None
 
     def resume(self, data: str) -> Standing | None:
         """Take up the newest whole checkpoint; None if there is none.
@@ -66,31 +77,74 @@ class Saving:
             standing.best = None
         return standing
 
-    def save(self, standing: Standing) -> None:
-        """Publish a checkpoint (on the first rank)."""
+    def save(self, standing: Standing, goes_on: bool = False) -> None:
+        """Publish a checkpoint (on the first rank).
+
+        Args:
+            standing: where the run stands.
+            goes_on: whether the next step follows at once: with ``checkpoint.background`` everything is copied then,
+                and written while the training goes on.
+
+        Raises:
+            RunError: if it, or one that was still being written, cannot be saved.
+        """
         self._saved_at = time.monotonic()
+        self.wait()
         if is_first():
-            self._save_in(self.store, standing)
+            behind = goes_on and self._background
+            contents = self._contents(standing, copy=behind)
+            if behind:
+                self._pending = self._writer.submit(self.store.save, *contents)
+            else:
+                self.store.save(*contents)
+
+    def check(self) -> None:
+        """Raise what became of a checkpoint that was written in the background, once it is known."""
+        if self._pending is not None and self._pending.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Let a checkpoint that is being written come to its end.
+
+        Raises:
+            RunError: if it could not be saved.
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def close(self) -> None:
+        """The same for a run that has ended, maybe by an error of its own, which stays the one that is told."""
+        try:
+            self.wait()
+        except RunError as error:
+            log.warning("%s", error)
+        self._writer.shutdown()
 
     def snapshot(self, folder: Path, standing: Standing) -> None:
         """The same in another folder, which keeps the last two."""
-        self._save_in(CheckpointStore(folder), standing)
+        CheckpointStore(folder).save(*self._contents(standing))
 
-    def _save_in(self, store: CheckpointStore, standing: Standing) -> None:
+    def _contents(self, standing: Standing, copy: bool = False) -> _Contents:
+        """What :meth:`CheckpointStore.save` takes."""
         optimizer = {
             "optimizer": self.run.optimizer.state_dict(),
             "scaler": self.run.precision.scaler.state_dict(),
             "rule": self.run.rule.state_dict() if self.run.rule else {},
         }
         state = {**standing.as_data(), "watchers": self.watching.state_dict()}
-        store.save(self.run.modules(), optimizer, state, standing.best.step if standing.best else None)
+        best = standing.best.step if standing.best else None
+        return weights_of(self.run.modules(), copy), copied(optimizer) if copy else optimizer, state, best
 
     def roll_back(self) -> int:
         """Take weights, buffers, optimizer and teacher rule of the newest whole checkpoint; its step.
 
         Raises:
-            RunError: if there is none yet.
+            RunError: if there is none yet, or one that was being written could not be saved.
         """
+        self.wait()
+        # the other ranks look when it is there
+        barrier()
         found = self.store.newest()
         _agree(found.state["step"] if found else None)
         if found is None:

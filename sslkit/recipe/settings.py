@@ -77,6 +77,7 @@ class Checkpointing:
         every_steps: after every so many steps; null: not by steps.
         every_minutes: when this many minutes have passed since the last one; null: not by time.
         keep: newest checkpoints to keep; never fewer than two.
+        background: write while the training goes on (not before an evaluation or the end); null: where a GPU trains.
         best_metric: an evaluation's number, such as ``teacher/knn/k20_top1``: its best checkpoint is kept too.
         best_mode: whether more or less of it is better.
     """
@@ -85,6 +86,7 @@ class Checkpointing:
     every_steps: int | None = None
     every_minutes: float | None = None
     keep: int = 2
+    background: bool | None = None
     best_metric: str | None = None
     best_mode: Literal["max", "min"] = "max"
 

@@ -15,13 +15,14 @@ _KILLS = 3
 
 
 def case(number: int, folder: Path) -> None:
-    """Every third case is DINO, so that it has most of them; loader processes in every second one."""
+    """Every third case is DINO, so that it has most of them; loader processes or saving in the background in halves."""
     draw = random.Random(number)
     names = list(RECIPES)
     name = "dino" if number % 3 == 0 else names[1 + (number - number // 3) % (len(names) - 1)]
     whole = Whole(folder.parent / "whole")
     expected, seconds = whole.run(name)
-    more = ("--train.workers", str(2 * (number % 2)))
+    background = str(number % 4 > 1).lower()
+    more = ("--train.workers", str(2 * (number % 2)), "--checkpoint.background", background)
     command = words(whole.recipe(name), folder / "run", *more)
     folder.mkdir(parents=True)
     log = folder / "log.txt"

@@ -1,4 +1,4 @@
-"""Two processes under torchrun, one of which is killed or stopped: an end in time, and the same command goes on."""
+"""Two processes under torchrun: one is killed or stopped, or a run of one process goes on with two, and with one."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from faults.suite import Suite, kill
-from tiny_run import TINY_VIT, assert_equal_runs
+from tiny_run import TINY_VIT, assert_equal_runs, logged
 
 #: Seconds: of ranks that wait for another one, and what may pass beyond that.
 _TIMEOUT, _GRACE = 10, 35
 _KILLED_WITHIN = 20
 
 
-def _command(folder: Path, out: str) -> list[str]:
+def _command(folder: Path, out: str, ranks: int = 2) -> list[str]:
     file = folder / "ranks.yaml"
     if not file.is_file():
         small: dict[str, Any] = TINY_VIT
         train = small["train"] | {"batch_size": 64, "rank_timeout": _TIMEOUT, "threads": 1, "log_every": 1}
         recipe = small | {"train": train, "checkpoint": {"every_steps": 7}, "watch": {"progress": None}}
         file.write_text(yaml.safe_dump(recipe))
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
     return [sys.executable, *launch, "-m", "sslkit", "fit", "--recipe", str(file), "--out", str(folder / out)]
 
 
@@ -42,13 +43,14 @@ def _children(process: int) -> list[int]:
     return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
-def _whole(folder: Path) -> Path:
-    """The uninterrupted run on two ranks, made once."""
+def _whole(folder: Path, ranks: int) -> Path:
+    """The uninterrupted run on so many ranks, made once."""
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "run/summary.json").is_file():
+    out = f"on{ranks}"
+    if not (folder / out / "summary.json").is_file():
         log = folder / "log.txt"
-        assert _start(_command(folder, "run"), log).wait(300) == 0, log.read_text()
-    return folder / "run"
+        assert _start(_command(folder, out, ranks), log).wait(300) == 0, log.read_text()
+    return folder / out
 
 
 def _at_work(running: subprocess.Popen[bytes], metrics: Path, steps: int, log: Path) -> None:
@@ -61,10 +63,33 @@ def _at_work(running: subprocess.Popen[bytes], metrics: Path, steps: int, log: P
 
 
 def case(number: int, folder: Path) -> None:
-    """Even: a rank is killed; odd: stopped; then the same command."""
-    draw = random.Random(number)
-    whole = _whole(folder.parent / "whole")
+    """Of four: two killed ranks, a stopped one, and other numbers of ranks."""
     folder.mkdir(parents=True)
+    if number % 4 == 3:
+        _other_numbers(random.Random(number), folder)
+    else:
+        _lost_rank(number, folder)
+
+
+def _other_numbers(draw: random.Random, folder: Path) -> None:
+    """One rank, stopped; two, stopped; one: the losses of each step are those of one rank alone, but for rounding."""
+    whole, log = _whole(folder.parent / "whole", 1), folder / "log.txt"
+    metrics = folder / "run/metrics.csv"
+    for ranks, steps in ((1, draw.randrange(1, 20)), (2, draw.randrange(21, 40))):
+        running = _start(_command(folder, "run", ranks), log)
+        _at_work(running, metrics, steps, log)
+        kill(running.pid if ranks == 1 else _children(running.pid)[0], signal.SIGTERM)
+        assert running.wait(_TIMEOUT + _GRACE) != 0, log.read_text()[-3000:]
+        assert log.read_text().count("stopped and saved at") >= ranks, log.read_text()[-3000:]
+    assert _start(_command(folder, "run", 1), log).wait(300) == 0, log.read_text()[-3000:]
+    expected, found = (logged(run) for run in (whole, folder / "run"))
+    losses = [table[table["name"] == "loss"][["step", "value"]].to_numpy() for table in (expected, found)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0, atol=1e-5)
+
+
+def _lost_rank(number: int, folder: Path) -> None:
+    draw = random.Random(number)
+    whole = _whole(folder.parent / "whole", 2)
     log, command = folder / "log.txt", _command(folder, "run")
     running = _start(command, log)
     _at_work(running, folder / "run/metrics.csv", draw.randrange(1, 30), log)
@@ -84,4 +109,10 @@ def case(number: int, folder: Path) -> None:
     assert_equal_runs(whole, folder / "run")
 
 
-SUITE = Suite("ranks", "one of two ranks killed or stopped: over in time, none left, goes on bit by bit", 40, 0, case)
+SUITE = Suite(
+    "ranks",
+    "a rank killed or stopped: over in time, none left, goes on bit by bit; on 1, 2, 1 ranks: the same losses",
+    40,
+    0,
+    case,
+)

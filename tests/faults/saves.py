@@ -15,7 +15,7 @@ from torch import nn
 
 from faults.suite import Suite, fork, wait
 from sslkit.engine import checkpoint, files
-from sslkit.engine.checkpoint import CheckpointStore
+from sslkit.engine.checkpoint import CheckpointStore, weights_of
 
 _TRACED = {checkpoint.__file__, files.__file__}
 #: Lines of the two modules that a save runs through, and a few more: the kill then comes after it.
@@ -26,7 +26,7 @@ def save(folder: Path, step: int) -> None:
     """Save a net whose weights tell the step."""
     net = nn.Linear(8, 8)
     nn.init.constant_(net.weight, step)
-    CheckpointStore(folder).save({"student": net}, {"optimizer": {"step": step}}, {"step": step}, None)
+    CheckpointStore(folder).save(weights_of({"student": net}), {"optimizer": {"step": step}}, {"step": step}, None)
 
 
 def _save_and_die(folder: Path, step: int, lines: int) -> int:
