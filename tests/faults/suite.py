@@ -10,6 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+# what a run imports on its way: eight seconds that a forked process need not spend
+import matplotlib.backends.backend_agg
+import matplotlib.figure
+import torch._dynamo
+import torch.utils.tensorboard  # noqa: F401
+
 #: Exit code of a child whose check failed.
 WRONG = 97
 
