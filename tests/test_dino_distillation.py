@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -13,20 +12,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from faults.suite import fork, sslkit_main, wait
 from sslkit.cli.main import main
-from tiny_run import assert_equal_runs, command, environment, final_weights, logged, tiny, write
+from tiny_run import assert_equal_runs, final_weights, logged, tiny, write
 
 ONCE = {"epochs": 1, "batch_size": 128, "workers": 0, "lr_per_images": None}
 
 
-def fit(file: Path, *words: str) -> None:
-    done = subprocess.run(command(file, *words), cwd=file.parent, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def fit(file: Path, out: str, *words: str) -> None:
+    assert main(["fit", "--recipe", str(file), "--out", str(file.parent / out), *words]) == 0
 
 
 def test_a_trained_run_teaches_a_student_of_another_architecture(tmp_path: Path) -> None:
     file = write(tmp_path, tiny(train=ONCE))
-    fit(file, "--out", "taught")
+    fit(file, "taught")
     weights = next((tmp_path / "taught/checkpoints").glob("step-*/weights.safetensors"))
     small = ["--backbone", "vit", "--backbone.dim", "24", "--backbone.depth", "1", "--backbone.heads", "2"]
     student = [*small, "--backbone.patch_size", "4", "--head.hidden_dim", "8"]
@@ -35,7 +34,7 @@ def test_a_trained_run_teaches_a_student_of_another_architecture(tmp_path: Path)
         "--teacher_backbone.widths", "[8, 16]", "--teacher_head.name", "dino", "--teacher_head.out_dim", "32",
         "--teacher_head.hidden_dim", "16", "--teacher_head.bottleneck_dim", "8", "--teacher_head.use_bn", "true",
     ]  # fmt: skip
-    fit(file, "--out", "distilled", *student, *teacher)
+    fit(file, "distilled", *student, *teacher)
     found, source = final_weights(tmp_path / "distilled"), load_file(weights)
     taught = {name: value for name, value in found.items() if name.startswith("teacher/") and "running" not in name}
     assert taught
@@ -72,17 +71,14 @@ def test_a_teacher_without_its_weights_is_one_sentence(
 @pytest.mark.parametrize("rule", [{"name": "previous_step"}, {"name": "polyak"}, {"name": "frozen_epoch", "every": 1}])
 def test_a_killed_run_goes_on_as_if_it_never_stopped(rule: dict[str, object], tmp_path: Path) -> None:
     file = write(tmp_path, tiny(teacher=rule, checkpoint={"every_steps": 3}))
-    fit(file, "--out", "whole")
-    child = subprocess.Popen(
-        command(file, "--out", "killed"), cwd=tmp_path, env=environment(),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    fit(file, "whole")
+    words = ("fit", "--recipe", str(file), "--out", str(tmp_path / "killed"))
+    child = fork(sslkit_main(*words), tmp_path / "log.txt")
     deadline = time.monotonic() + 120
     while not list((tmp_path / "killed/checkpoints").glob("step-*/weights.safetensors")):
-        assert child.poll() is None
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, (tmp_path / "log.txt").read_text()
         time.sleep(0.02)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    fit(file, "--out", "killed")
+    os.kill(child, signal.SIGKILL)
+    assert wait(child) == -signal.SIGKILL, (tmp_path / "log.txt").read_text()
+    fit(file, "killed")
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")

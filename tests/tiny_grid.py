@@ -10,10 +10,12 @@ import yaml
 
 from tiny_run import TINY_VIT
 
-#: A run of a few steps with a number at the end.
+#: A run of a few steps with a number at the end; its net needs no slow import.
 SHORT = TINY_VIT | {
+    "backbone": {"name": "small_convnet", "widths": [8, 16]},
     "train": {"epochs": 1, "batch_size": 64, "lr_per_images": None, "workers": 0, "threads": 1},
     "evaluate": {"knn": {"k": [5]}},
+    "watch": {"tensorboard": None},
 }
 METRIC = "teacher/knn/k5_top1"
 

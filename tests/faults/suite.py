@@ -8,13 +8,12 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 # what a run imports on its way: eight seconds that a forked process need not spend
-import matplotlib.backends.backend_agg
-import matplotlib.figure
-import torch._dynamo
-import torch.utils.tensorboard  # noqa: F401
+for _name in ("torch._dynamo", "torch.utils.tensorboard", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+    import_module(_name)
 
 #: Exit code of a child whose check failed.
 WRONG = 97
