@@ -30,7 +30,7 @@ def compute(out_dir: Path, masks: Path) -> dict[str, object]:
         short, none = frozen.features(few), frozen.features(Patterns(0))
         lost = frozen.features(Patterns(3, unreadable=(0, 1, 2)))
     result = run_evaluators(
-        {"knn": (KNN(k=(3, 5), query_degrees=20.0), ("teacher",))},
+        {"knn": (KNN(k=(3, 5), query_degrees=20.0, chunk=2), ("teacher",))},
         {"teacher": tiny_conv()},
         Splits(train, test),
         preprocess=GREY,

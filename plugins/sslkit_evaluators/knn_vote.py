@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sslkit.parts import gather_items, rank, world_size
+
 
 def knn_hits(
     bank: Tensor,
@@ -26,12 +28,13 @@ def knn_hits(
     classes of most votes, as the reference counts: where fewer classes than that have votes, those without any follow
     by label.
 
-    Peak memory beside the features: two blocks ``[chunk, N]`` of float32.
+    Peak memory beside the features: two blocks ``[chunk, N]`` of float32. On several ranks each takes every so-manieth
+    chunk, and all get the accuracy of all queries.
 
     Args:
-        bank: ``[N, D]``, not normalised, N at least the largest k; left as it is.
+        bank: ``[N, D]``, not normalised, N at least the largest k, the same on every rank; left as it is.
         bank_labels: ``[N]`` int64.
-        queries: ``[M, D]``.
+        queries: ``[M, D]``, the same on every rank.
         query_labels: ``[M]`` int64.
         ks: numbers of neighbours.
         temperature: T.
@@ -41,12 +44,13 @@ def knn_hits(
     # norms apart from the bank: a normalised copy of it would need its memory twice
     lengths = bank.norm(dim=1).clamp_min(1e-12)
     hits = torch.zeros(len(wanted), 2, dtype=torch.int64, device=bank.device)
-    for start in range(0, len(queries), chunk):
+    for start in range(rank() * chunk, len(queries), world_size() * chunk):
         right = query_labels[start : start + chunk, None]
         rows = F.normalize(queries[start : start + chunk], dim=1)
         similarity, neighbours = (rows @ bank.T).div_(lengths).topk(wanted[-1], dim=1)
         hits += _count(similarity / temperature, bank_labels[neighbours], right, wanted)
-    shares = (hits.double() * 100 / len(queries)).tolist()
+    counted = torch.tensor(gather_items([hits.tolist()])).sum(dim=0)
+    shares = (counted.double() * 100 / len(queries)).tolist()
     return {k: (top1, top5) for k, (top1, top5) in zip(wanted, shares, strict=True)}
 
 
@@ -66,12 +70,12 @@ def _count(scores: Tensor, labels: Tensor, right: Tensor, ks: Sequence[int]) -> 
     for k in ks:
         votes.scatter_add_(1, labels[:, done:k], weights[:, done:k])
         done = k
-        rank = _rank(votes, right)
-        hits.append(torch.stack([(rank < 1).sum(), (rank < min(5, k)).sum()]))
+        place = _place(votes, right)
+        hits.append(torch.stack([(place < 1).sum(), (place < min(5, k)).sum()]))
     return torch.stack(hits)
 
 
-def _rank(votes: Tensor, right: Tensor) -> Tensor:
+def _place(votes: Tensor, right: Tensor) -> Tensor:
     """How many classes come before the right one ``[B, 1]``, from votes ``[B, C]``; of equal votes the lower comes
     first, as in a stable sort."""
     mine = votes.gather(1, right)
