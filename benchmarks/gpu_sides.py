@@ -109,7 +109,7 @@ def syncs(side: Side) -> int:
 
 def device_views(batch: int, device: torch.device) -> dict[str, Any]:
     """Milliseconds of a batch's views on the device, and how far they are from Pillow's, of 255."""
-    exact, ours = MultiCrop(3), MultiCrop(3, pixels="device")
+    exact, ours = MultiCrop(3, pixels="exact"), MultiCrop(3, pixels="device")
     assert ours.on_device is not None
     sources, pictures = [], []
     for index in range(batch):

@@ -30,16 +30,16 @@ def opened(path: Path, recipe: dict[str, object] = RECIPE, fresh: bool = False) 
 def test_an_option_that_has_come_since_is_no_other_recipe(tmp_path: Path) -> None:
     registry = load_registry()
     resolved = dict(load_recipe(TINY, (), registry).resolved)
-    before = {**resolved, "augment": {k: v for k, v in resolved["augment"].items() if k != "pixels"}}
+    before = {**resolved, "augment": {k: v for k, v in resolved["augment"].items() if k != "noise"}}
     opened(tmp_path / "run", before).close()
     (tmp_path / "run/checkpoints/step-00000001").mkdir(parents=True)
-    with pytest.raises(UserError, match="augment.pixels: absent there, exact now"):
+    with pytest.raises(UserError, match="augment.noise: absent there, 0.0 now"):
         RunFolder(tmp_path / "run").open(resolved, False)
     RunFolder(tmp_path / "run").open(resolved, False, partial(completed, registry=registry))
-    other = {**resolved, "augment": {**resolved["augment"], "pixels": "fast"}}
+    other = {**resolved, "augment": {**resolved["augment"], "noise": 0.5}}
     opened(tmp_path / "other", before).close()
     (tmp_path / "other/checkpoints/step-00000001").mkdir(parents=True)
-    with pytest.raises(UserError, match="augment.pixels: exact there, fast now"):
+    with pytest.raises(UserError, match="augment.noise: 0.0 there, 0.5 now"):
         RunFolder(tmp_path / "other").open(other, False, partial(completed, registry=registry))
 
 

@@ -53,7 +53,7 @@ def _augmentation(golden: Golden) -> list[Agreement]:
         }  # fmt: skip
         size = int(stored["size"])
         image = PIL.Image.fromarray(golden["augment/source"])
-        pixels = MultiCrop(channels=3).render(image, ViewSpec("global0", size), draws)
+        pixels = MultiCrop(channels=3, pixels="exact").render(image, ViewSpec("global0", size), draws)
         rows.append(agreement(f"augmentation: pixels of view {i}", pixels.permute(1, 2, 0), stored["uint8"], 0.0))
         rows.append(agreement(f"augmentation: tensor of view {i}", _normalised(pixels), stored["tensor"]))
     return rows
