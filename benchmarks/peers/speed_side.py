@@ -1,9 +1,9 @@
-"""One side of benchmarks/peers.py, in a process and an environment of its own: makes a round whenever it is asked.
+"""One side of benchmarks/peer_speed.py, in a process and an environment of its own: makes a round whenever it is asked.
 
-    python benchmarks/peer_sides.py SIDE FOLDER BATCH OUT_DIM
+    python benchmarks/peers/speed_side.py SIDE FOLDER BATCH OUT_DIM IMAGES
 
 Prints ``ready`` once everything is built and warm; for each line ``step`` or ``pipeline`` that it is given ``took`` and
-the seconds that a step, or sixteen images to ten views, took (of the processor, on one thread).
+the seconds that a step, or so many images to ten views, took (of the processor, on one thread).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import copy
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-IMAGES, GLOBALS, LOCALS = 16, (2, 224), (8, 96)
+GLOBALS, LOCALS = (2, 224), (8, 96)
 LR, WEIGHT_DECAY, MOMENTUM = 5e-4, 0.04, 0.996
 
 Work = Callable[[], object]
@@ -117,27 +118,27 @@ def sslkit_step(batch: int, out_dim: int) -> Work:
     return lambda: steps.step(given)
 
 
-def each(files: list[Path], transform: Callable[[Image.Image], object]) -> Work:
-    """The next sixteen images."""
+def each(files: list[Path], count: int, transform: Callable[[Image.Image], object]) -> Work:
+    """The next so many images."""
     place = 0
 
     def images() -> None:
         nonlocal place
-        for _ in range(IMAGES):
+        for _ in range(count):
             transform(Image.open(files[place % len(files)]).convert("RGB"))
             place += 1
 
     return images
 
 
-def lightly_views(files: list[Path]) -> Work:
+def lightly_views(files: list[Path], count: int) -> Work:
     """lightly's transform with its defaults, and eight small crops."""
     from lightly.transforms.dino_transform import DINOTransform
 
-    return each(files, DINOTransform(n_local_views=LOCALS[0]))
+    return each(files, count, DINOTransform(n_local_views=LOCALS[0]))
 
 
-def stable_views(files: list[Path]) -> Work:
+def stable_views(files: list[Path], count: int) -> Work:
     """DINO's views composed of stable-pretraining's transforms, of Pillow images as its data sets give them."""
     from stable_pretraining.data import transforms as t
 
@@ -155,10 +156,10 @@ def stable_views(files: list[Path]) -> Work:
     large, small = (0.4, 1.0), (0.05, 0.4)
     views = [view(224, large, 1.0, 0.0), view(224, large, 0.1, 0.2), *[view(96, small, 0.5, 0.0)] * LOCALS[0]]
     several = t.MultiViewTransform(views)
-    return each(files, lambda image: several({"image": image}))
+    return each(files, count, lambda image: several({"image": image}))
 
 
-def sslkit_views(files: list[Path], pixels: str) -> Work:
+def sslkit_views(files: list[Path], count: int, pixels: str) -> Work:
     """Multi-crop with its defaults."""
     from sslkit.data.loading import AugmentedImages
     from sslkit.engine.build import dataset
@@ -175,7 +176,7 @@ def sslkit_views(files: list[Path], pixels: str) -> Work:
 
     def some() -> None:
         nonlocal place
-        for _ in range(IMAGES):
+        for _ in range(count):
             views[0, place % len(images)]
             place += 1
 
@@ -190,11 +191,11 @@ def main() -> None:
     works = {
         "lightly": (lightly_step, lightly_views),
         "stable-pretraining": (stable_step, stable_views),
-        "sslkit": (sslkit_step, lambda found: sslkit_views(found, "fast")),
-        "sslkit exact": (sslkit_step, lambda found: sslkit_views(found, "exact")),
+        "sslkit": (sslkit_step, partial(sslkit_views, pixels="fast")),
+        "sslkit exact": (sslkit_step, partial(sslkit_views, pixels="exact")),
     }
     step, views = works[side]
-    work: dict[str, Work] = {"step": step(batch, out_dim), "pipeline": views(files)}
+    work: dict[str, Work] = {"step": step(batch, out_dim), "pipeline": views(files, int(sys.argv[5]))}
     for one in work.values():
         one()
     print("ready", flush=True)

@@ -1,10 +1,10 @@
 """A DINO step, and JPEG files to ten views, by sslkit, lightly and stable-pretraining on one core.
 
-    python benchmarks/peers.py PYTHON      # of a venv with lightly and stable-pretraining
+    python benchmarks/peer_speed.py PYTHON      # of a venv with lightly and stable-pretraining
 
 ViT-Ti/16, 2x224 + 8x96, float32, AdamW, no clipping, each project's own head, loss, transform and teacher update, put
 together as its documentation does. All are up at once and take turns. solo-learn is not among them: every release pins
-torchvision 0.10, which does not go with today's torch. Writes docs/benchmarks/peers.md and peers.json.
+torchvision 0.10, which does not go with today's torch. Writes docs/benchmarks/peer_speed.md and peer_speed.json.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from pathlib import Path
 import jpeg_folder
 import page
 import torch
-from peer_sides import IMAGES
 
 PEERS = ("lightly", "stable-pretraining")
+#: A round of the pipeline.
+IMAGES = 16
 Rounds = dict[str, list[float]]
 
 
@@ -62,9 +63,9 @@ class Side:
 def measure(args: argparse.Namespace, folder: str) -> dict[str, Rounds]:
     """Processor seconds by work, side and round."""
     jpeg_folder.write_few(Path(folder), 64)
-    own = str(Path(__file__).with_name("peer_sides.py"))
+    own = str(Path(__file__).parent / "peers" / "speed_side.py")
     pythons = {"sslkit": sys.executable, "sslkit exact": sys.executable} | dict.fromkeys(PEERS, args.python)
-    more = [folder, str(args.batch), str(args.out_dim)]
+    more = [folder, str(args.batch), str(args.out_dim), str(IMAGES)]
     sides = {name: Side([python, "-W", "ignore", own, name, *more]) for name, python in pythons.items()}
     for side in sides.values():
         side.hear()
@@ -105,7 +106,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = measure(args, folder)
     more = page.without_out(sys.argv[2:])
-    command = shlex.join(["python", "benchmarks/peers.py", "PYTHON", *more])
+    command = shlex.join(["python", "benchmarks/peer_speed.py", "PYTHON", *more])
     head = ["", "images a processor second", "time, of sslkit's", "of minima"]
     lines = page.heading("Beside lightly and stable-pretraining", command, machine)
     lines += [
@@ -120,7 +121,7 @@ def main() -> None:
         *page.table(head, rows(found["pipeline"], IMAGES)),
     ]
     data = {"command": command, "machine": machine, "peers": versions, "seconds": found}
-    page.write("peers", lines, data, args.out)
+    page.write("peer_speed", lines, data, args.out)
 
 
 if __name__ == "__main__":
