@@ -1,6 +1,6 @@
 """What peers do under some of the faults of tests/faults: a kill, flipped bits, a loss that is not finite, bad images.
 
-    python benchmarks/peer_faults.py PYTHON      # of a venv with lightly-train and lightning
+    python benchmarks/peer_faults.py PYTHON      # of a venv with lightly-train, lightning and stable-pretraining
 
 Small SimCLR runs on a CPU with each project's documented settings, resumed as its documentation says. Writes
 docs/benchmarks/peer_faults.md and peer_faults.json.
@@ -25,7 +25,11 @@ import page
 import torch
 from PIL import Image
 
-PEERS = {"lightly-train": "lightly_train_run.py", "Lightning's loop": "lightning_run.py"}
+PEERS = {
+    "lightly-train": "lightly_train_run.py",
+    "Lightning's loop": "lightning_run.py",
+    "stable-pretraining": "stable_pretraining_run.py",
+}
 EPOCHS, RATE = 8, "0.05"
 
 
@@ -153,7 +157,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=page.PAGES, help="folder for the page")
     args = parser.parse_args()
     machine = page.machine(torch.device("cpu"))
-    ask = "import json, lightly_train, lightning; print(json.dumps([lightly_train.__version__, lightning.__version__]))"
+    packages = ["lightly-train", "lightning", "stable-pretraining"]
+    ask = f"import json, importlib.metadata as m; print(json.dumps([m.version(name) for name in {packages}]))"
     told = subprocess.run([args.python, "-W", "ignore", "-c", ask], capture_output=True, text=True, check=True).stdout
     versions = json.loads(told.splitlines()[-1])
     found: dict[str, Any] = {}
