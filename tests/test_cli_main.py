@@ -202,3 +202,18 @@ def test_fit_hands_over_the_recipe(plugin: list[str], monkeypatch: pytest.Monkey
     monkeypatch.setattr(training, "fit_recipe", take)
     assert main(["fit", "--train.epochs", "7", "--recipe", "r.yaml", *plugin, "--out", "here", "--fresh"]) == 0
     assert seen == [(7, Path("here"), True)]
+
+
+def test_a_thread_that_fails_is_a_line_and_no_traceback(tmp_path: Path) -> None:
+    plugin = tmp_path / "threaded.py"
+    plugin.write_text(
+        "import threading, sslkit\n"
+        "def fail():\n    raise FileNotFoundError('the disk is gone')\n"
+        "@sslkit.hookimpl\n"
+        "def sslkit_register(registry):\n"
+        "    thread = threading.Thread(target=fail, name='writer')\n    thread.start()\n    thread.join()\n"
+    )
+    done = run("plugins", "list", "--plugin", str(plugin))
+    assert done.returncode == 0, done.stderr
+    assert f"WARNING: writer failed: FileNotFoundError: the disk is gone ({plugin}:3)" in done.stderr
+    assert "Traceback" not in done.stderr

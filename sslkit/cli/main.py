@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -48,6 +49,7 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         the exit code: 0; 2 for a mistake that the user can mend; 1 for a run that failed; 128 + n after signal n.
     """
+    told, threading.excepthook = threading.excepthook, _tell_thread
     try:
         return _dispatch(list(argv))
     except UserError as error:
@@ -67,6 +69,8 @@ def main(argv: Sequence[str]) -> int:
         if error.errno not in _DISK_ERRORS:
             raise
         return _tell(RunError(f"{error.filename or 'a file'}: {error.strerror}"), 1)
+    finally:
+        threading.excepthook = told
 
 
 def console() -> None:
@@ -97,6 +101,16 @@ def _dispatch(argv: list[str]) -> int:
     except SystemExit as stop:  # argparse, after --help
         return stop.code if isinstance(stop.code, int) else 2
     return code
+
+
+def _tell_thread(failed: threading.ExceptHookArgs) -> None:
+    """A line of what a thread met that a library has started, as TensorBoard's writer where the disk is gone."""
+    trace = failed.exc_traceback
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace is not None else ""
+    name = failed.thread.name if failed.thread is not None else "a thread"
+    print(f"WARNING: {name} failed: {failed.exc_type.__name__}: {failed.exc_value}{where}", file=sys.stderr)
 
 
 def _tell(error: UserError | RunError, code: int) -> int:

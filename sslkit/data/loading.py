@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +25,8 @@ from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.dataset import Images
 from sslkit.parts.randomness import generator
 
+#: What the main process decides about.
+_LEFT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 #: Of Linux (prctl(2)): the signal that a process gets when the one that started it ends.
 _PR_SET_PDEATHSIG = 1
 
@@ -157,15 +160,18 @@ def chosen_workers(given: int | None) -> int:
     return default_workers() if given is None else given
 
 
-def _leave_signals(_worker: int) -> None:
-    """What a loader process does first: leave signals to the main process."""
+def _leave_signals(main: int, _worker: int) -> None:
+    """What a loader process does first: leave signals to the main process, and end with it."""
     # Ctrl-C, timeout(1) and some schedulers reach the whole process group: the main process decides, saves, and stops
     # its workers itself
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in _LEFT_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_SIGNALS)
     if sys.platform == "linux":
         # where that is killed they end at once; torch's own watch takes seconds, in which they hold the run's lock
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != main:  # killed before that line
+            os._exit(1)
 
 
 def loader_of(
@@ -194,7 +200,7 @@ def loader_of(
         num_workers=workers,
         timeout=timeout if workers else 0,
         pin_memory=pin,
-        worker_init_fn=_leave_signals if workers else None,
+        worker_init_fn=partial(_leave_signals, os.getpid()) if workers else None,
         # its own generator: a loader must not draw from the global one
         generator=torch.Generator(),
     )
@@ -203,7 +209,12 @@ def loader_of(
 def loaded(loader: DataLoader[T]) -> Generator[T, None, None]:
     """What a loader gives; when this is exhausted, closed or fails, its processes are gone, also those that hang."""
     before = set(multiprocessing.active_children())
-    batches = iter(loader)
+    # one that comes while they start would end a process that does not ignore it yet: it waits
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_SIGNALS)
+    try:
+        batches = iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     workers = set(multiprocessing.active_children()) - before
     try:
         yield from batches

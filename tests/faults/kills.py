@@ -34,7 +34,7 @@ def case(number: int, folder: Path) -> None:
         assert code in (0, -signal.SIGKILL), (code, log.read_text())
     code = wait(fork(sslkit_main(*command), log))
     assert code == 0, log.read_text()
-    assert "Traceback" not in log.read_text()
+    assert "Traceback" not in log.read_text(), log.read_text()
     assert_equal(expected, folder / "run")
 
 
