@@ -160,3 +160,10 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     assert store.newest() is None  # its SHA-256 differs
     store.repair()
     assert not (tmp_path / "canary").exists()
+
+
+def test_a_run_folder_that_is_gone_is_told_and_not_made_anew(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "run/checkpoints")
+    with pytest.raises(RunError, match=r"step-00000001 was not saved: \S+/run is gone \(removed, or its disk is\)"):
+        save(store, 1)
+    assert not list(tmp_path.iterdir())

@@ -50,7 +50,7 @@ class CheckpointStore:
     """The checkpoints of a run folder.
 
     Args:
-        folder: where they lie.
+        folder: where they lie, in a run folder that is there.
         keep: how many of the newest are kept, at least two.
     """
 
@@ -75,7 +75,7 @@ class CheckpointStore:
         final = self._path(state["step"])
         beside = self.folder / f".{final.name}.{os.getpid()}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(exist_ok=True)
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir()
             _write(beside, weights, optimizer, state)
@@ -88,7 +88,10 @@ class CheckpointStore:
         except (OSError, RuntimeError, SafetensorError) as error:
             # a full disk is a RuntimeError in torch.save, and an error of its own in safetensors
             shutil.rmtree(beside, ignore_errors=True)
-            usage = shutil.disk_usage(self.folder if self.folder.is_dir() else self.folder.parent)
+            home = self.folder.parent
+            if not home.is_dir():
+                raise RunError(f"checkpoint {final} was not saved: {home} is gone (removed, or its disk is)") from error
+            usage = shutil.disk_usage(self.folder if self.folder.is_dir() else home)
             needed = sum(tensor.nbytes for tensor in weights.values())
             raise RunError(
                 f"checkpoint {final} was not saved (the weights alone need {size_text(needed)}, "

@@ -11,7 +11,7 @@ import yaml
 
 from sslkit.engine.files import leftovers, write_json, write_text
 from sslkit.engine.folder_lock import FolderLock
-from sslkit.errors import UserError
+from sslkit.errors import RunError, UserError
 from sslkit.recipe.dump import to_yaml
 
 #: Recipe keys that may differ when a run is continued: they change how it runs and is judged, and not what it is meant
@@ -100,8 +100,17 @@ class RunFolder:
         return found
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Mark the run as finished."""
-        write_json(self.summary_file, summary)
+        """Mark the run as finished.
+
+        Raises:
+            RunError: if the folder has been removed.
+        """
+        try:
+            write_json(self.summary_file, summary)
+        except FileNotFoundError as error:
+            raise RunError(
+                f"{self.summary_file} was not written: {self.path} is gone (removed, or its disk is)"
+            ) from error
 
     def _refuse_strange(self) -> None:
         """Leave a folder alone, and without a lock, that holds something and is no run."""
