@@ -42,6 +42,7 @@ def main() -> None:
     out, data, epochs, rate, *resume = sys.argv[1:]
     # its runs and its register of runs lie below one folder
     spt.set(cache_dir=out)
+    L.seed_everything(0, workers=True)
     module = spt.Module(
         backbone=models.resnet18(num_classes=64),
         forward=forward,
@@ -62,7 +63,7 @@ def main() -> None:
         num_sanity_val_steps=0,
     )
     loader = DataLoader(Images(data), 16, shuffle=True, drop_last=True)
-    found = sorted(Path(out).absolute().rglob("last*.ckpt"), key=lambda file: file.stat().st_mtime_ns)
+    found = sorted(Path(out).absolute().rglob("*.ckpt"), key=lambda file: file.stat().st_mtime_ns)
     last = str(found[-1]) if resume else None
     spt.Manager(trainer, module, spt.data.DataModule(train=loader), seed=0, ckpt_path=last)()
     trainer.save_checkpoint(Path(out) / "final.ckpt")
