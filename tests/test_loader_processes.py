@@ -1,4 +1,4 @@
-"""Processes of the loader and signals: they leave them to the main process, from their first moment, and end with it."""
+"""Processes of the loader leave signals to the main process from their first moment, and end with it."""
 
 from __future__ import annotations
 
