@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sslkit.engine.files import digest, sync, write_json
+from sslkit.engine.files import digest, gone, sync, write_json
 from sslkit.errors import RunError
 
 log = logging.getLogger("sslkit")
@@ -90,7 +90,7 @@ class CheckpointStore:
             shutil.rmtree(beside, ignore_errors=True)
             home = self.folder.parent
             if not home.is_dir():
-                raise RunError(f"checkpoint {final} was not saved: {home} is gone (removed, or its disk is)") from error
+                raise RunError(f"checkpoint {final} was not saved: {gone(home)}") from error
             usage = shutil.disk_usage(self.folder if self.folder.is_dir() else home)
             needed = sum(tensor.nbytes for tensor in weights.values())
             raise RunError(

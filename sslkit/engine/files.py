@@ -34,6 +34,11 @@ def write_bytes(path: Path, content: bytes) -> None:
     sync(path.parent)
 
 
+def gone(path: Path) -> str:
+    """What is said of a folder that was there before."""
+    return f"{path} is gone (removed, or its disk is)"
+
+
 def leftovers(path: Path) -> list[Path]:
     """What processes that were killed while they wrote ``path`` have left beside it."""
     return [beside for beside in path.parent.glob(f".{path.name}.*") if beside.suffix[1:].isdigit()]

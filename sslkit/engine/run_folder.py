@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from sslkit.engine.files import leftovers, write_json, write_text
+from sslkit.engine.files import gone, leftovers, write_json, write_text
 from sslkit.engine.folder_lock import FolderLock
 from sslkit.errors import RunError, UserError
 from sslkit.recipe.dump import to_yaml
@@ -108,9 +108,7 @@ class RunFolder:
         try:
             write_json(self.summary_file, summary)
         except FileNotFoundError as error:
-            raise RunError(
-                f"{self.summary_file} was not written: {self.path} is gone (removed, or its disk is)"
-            ) from error
+            raise RunError(f"{self.summary_file} was not written: {gone(self.path)}") from error
 
     def _refuse_strange(self) -> None:
         """Leave a folder alone, and without a lock, that holds something and is no run."""
