@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,21 @@ def test_a_worker_whose_main_process_was_killed_while_it_started_ends() -> None:
             os._exit(0)
         codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert codes == [0, 1]
+
+
+FORK_SERVER = """
+import multiprocessing
+from sslkit.data.loading import loaded, loader_of
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("forkserver")  # what Python 3.14 begins with on Linux
+    print(list(loaded(loader_of(range(4), [[0, 1], [2, 3]], list, workers=2, timeout=60))))
+"""
+
+
+def test_workers_of_a_fork_server_work(tmp_path: Path, subprocess_env: dict[str, str]) -> None:
+    script = tmp_path / "served.py"
+    script.write_text(FORK_SERVER)
+    words = [sys.executable, str(script)]
+    done = subprocess.run(words, env=subprocess_env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "[[0, 1], [2, 3]]\n", done.stderr[-2000:]

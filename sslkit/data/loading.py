@@ -160,8 +160,12 @@ def chosen_workers(given: int | None) -> int:
     return default_workers() if given is None else given
 
 
-def _leave_signals(main: int, _worker: int) -> None:
-    """What a loader process does first: leave signals to the main process, and end with it."""
+def _leave_signals(parent: int | None, _worker: int) -> None:
+    """What a loader process does first: leave signals to the main process, and end with it.
+
+    Args:
+        parent: the process that must still be there; None: not looked at.
+    """
     # Ctrl-C, timeout(1) and some schedulers reach the whole process group: the main process decides, saves, and stops
     # its workers itself
     for number in _LEFT_SIGNALS:
@@ -170,7 +174,7 @@ def _leave_signals(main: int, _worker: int) -> None:
     if sys.platform == "linux":
         # where that is killed they end at once; torch's own watch takes seconds, in which they hold the run's lock
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != main:  # killed before that line
+        if parent not in (None, os.getppid()):  # killed before that line
             os._exit(1)
 
 
@@ -193,6 +197,8 @@ def loader_of(
         timeout: seconds after which a hanging worker is an error; 0: never.
         pin: whether batches are put into page-locked memory (CUDA).
     """
+    # a fork server's children are its own; it ends with the main process, and they with it
+    parent = None if workers and multiprocessing.get_start_method() == "forkserver" else os.getpid()
     return DataLoader(
         data,
         batch_sampler=batches,
@@ -200,7 +206,7 @@ def loader_of(
         num_workers=workers,
         timeout=timeout if workers else 0,
         pin_memory=pin,
-        worker_init_fn=partial(_leave_signals, os.getpid()) if workers else None,
+        worker_init_fn=partial(_leave_signals, parent) if workers else None,
         # its own generator: a loader must not draw from the global one
         generator=torch.Generator(),
     )
