@@ -116,7 +116,7 @@ class MultiCrop(Augmenter):
         self._rotation = within("rotation", rotation, 180)
         self._noise = within("noise", noise, 1)
         self._interpolation: Interpolation = interpolation
-        self._fast, self._planes = pixels == "fast" and _opencv(), pixel_ops.Planes()
+        self._fast, self._last = pixels == "fast" and _opencv(), pixel_ops.LastPixels()
         self.on_device = self._device_pixels(channels) if pixels == "device" else None
 
     def _device_pixels(self, channels: int) -> DevicePixels:
@@ -175,10 +175,9 @@ class MultiCrop(Augmenter):
     def _render_fast(self, image: Image, view: ViewSpec, draws: Draws) -> Tensor:
         from sslkit_vision import fast_pixels  # here: OpenCV is optional, and takes its time
 
-        planes = self._planes.of(image)
-        pixels = fast_pixels.crop_and_resize(planes, draws["box"], view.size, self._interpolation)
+        pixels = fast_pixels.crop_and_resize(self._last.of(image), draws["box"], view.size, self._interpolation)
         if draws["flip"]:
-            pixels = pixels[:, ::-1]
+            pixels = fast_pixels.flip(pixels)
         if draws["jitter"] or draws["gray"]:
             pixels = fast_pixels.recolour(pixels, draws, self._jitter.reach)
         if draws["blur_radius"]:

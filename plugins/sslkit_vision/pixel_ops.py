@@ -24,22 +24,22 @@ _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BI
 _HUES = list(range(256)) * 2
 
 
-class Planes:
+class LastPixels:
     """The pixels of the image that was asked for last: every view of it begins with them."""
 
     def __init__(self) -> None:
         self._image: Image.Image | None = None
-        self._pixels = torch.empty(0)
+        self._pixels = np.empty(0)
 
-    def __reduce__(self) -> tuple[type[Planes], tuple[()]]:
+    def __reduce__(self) -> tuple[type[LastPixels], tuple[()]]:
         # what goes to a worker process begins without
-        return Planes, ()
+        return LastPixels, ()
 
-    def of(self, image: Image.Image) -> Tensor:
-        """uint8 ``[C, H, W]`` of an image of mode RGB or L."""
+    def of(self, image: Image.Image) -> np.ndarray:
+        """uint8 ``[H, W, 3]`` of an image of mode RGB, ``[H, W]`` of L."""
         if image is not self._image:
-            pixels = torch.from_numpy(np.array(image))
-            self._image, self._pixels = image, pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+            # a copy, as torch wants memory that may be written
+            self._image, self._pixels = image, np.array(image)
         return self._pixels
 
 
