@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,10 @@ def neighbours(reference: Path | None, data: tuple[Tensor, Tensor, Tensor, Tenso
     """k-NN for four k: ours in one pass, the reference's in four."""
     bank, labels, queries, asked = data
     given: dict[str, Any] = {"ks": (10, 20, 100, 200), "temperature": 0.07, "chunk": 1024}
-    sides: dict[str, Side] = {"sslkit": lambda: knn_hits(bank, labels, queries, asked, **given)}
+    sides: dict[str, Side] = {
+        name: partial(knn_hits, bank, labels, queries, asked, **given, bf16=bf16)
+        for name, bf16 in {"sslkit": False, "sslkit, bf16": True}.items()
+    }
     if reference:
         sys.path.insert(0, str(reference.absolute()))
         import eval_knn  # type: ignore[import-not-found]

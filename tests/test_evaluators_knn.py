@@ -13,7 +13,7 @@ from evaluation_parts import Patterns, Splits, freeze, tiny_conv
 from sslkit.errors import RunError, UserError
 from sslkit.parts import generator
 from sslkit_evaluators.knn import KNN
-from sslkit_evaluators.knn_vote import knn_hits
+from sslkit_evaluators.knn_vote import _coarse, _ranked_anew, knn_hits
 from sslkit_evaluators.query_transform import QueryTransform
 from sslkit_evaluators.random_crop import random_box
 
@@ -61,6 +61,42 @@ def test_plain_reference(classes: int, temperature: float) -> None:
     found = knn_hits(*tensors, ks=[7, 1, 90, 3], temperature=temperature, chunk=10)
     for k in (1, 3, 7, 90):
         assert found[k] == pytest.approx(reference(x, labels, queries, asked, k, temperature)), k
+
+
+def _clusters(spread: float) -> list[torch.Tensor]:
+    """Five crowded clusters: bank, labels, queries and their labels."""
+    draw = torch.Generator().manual_seed(0)
+    centres = torch.randn(5, 24, generator=draw)
+    labels, asked = torch.randint(0, 5, (600,), generator=draw), torch.randint(0, 5, (150,), generator=draw)
+    bank, queries = (centres[of] + spread * torch.randn(len(of), 24, generator=draw) for of in (labels, asked))
+    return [3 * bank, labels, queries, asked]
+
+
+def test_candidates_in_bf16_are_ranked_as_in_float32() -> None:
+    data = _clusters(spread=1.0)
+    plain, coarse = (knn_hits(*data, ks=[1, 20], temperature=0.07, chunk=70, bf16=bf16) for bf16 in (False, True))
+    assert coarse == plain
+    # in float64, where no two similarities are equal but for rounding
+    bank, queries = data[0].double(), torch.nn.functional.normalize(data[2].double(), dim=1)
+    units = torch.nn.functional.normalize(bank, dim=1)
+    similarity, near = _ranked_anew(queries, bank, bank.norm(dim=1), _coarse(bank, 7), 20)
+    expected = (queries @ units.T).topk(20, dim=1)
+    torch.testing.assert_close(similarity, expected.values)
+    assert torch.equal(near, expected.indices)
+
+
+def test_bf16_misses_only_neighbours_that_it_cannot_tell_apart() -> None:
+    bank, _, queries, _ = _clusters(spread=0.01)
+    units, queries = (torch.nn.functional.normalize(x, dim=1) for x in (bank, queries))
+    similarity, _ = _ranked_anew(queries, bank, bank.norm(dim=1), _coarse(bank, 100), 20)
+    missing = (queries @ units.T).topk(20, dim=1).values - similarity
+    assert 0 < missing.max() < 0.002
+
+
+def test_a_bank_smaller_than_the_candidates() -> None:
+    data = _clusters(spread=1.0)
+    found = knn_hits(*data, ks=[600], temperature=0.07, chunk=70, bf16=True)
+    assert found == knn_hits(*data, ks=[600], temperature=0.07, chunk=70)
 
 
 def test_a_class_that_only_the_test_images_have_and_a_zero_feature() -> None:

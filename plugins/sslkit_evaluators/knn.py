@@ -32,6 +32,8 @@ class KNN(Evaluator):
         k: numbers of neighbours; all come from one pass, the largest costs.
         temperature: of the weights.
         chunk: test images at a time.
+        bf16: find candidates in bf16 and rank them in float32: for GPUs and processors that multiply bf16 fast. Train
+            images whose similarities differ by less than about 0.002 may change places.
         raw_pixels: also judge the preprocessed pixels themselves as features (``raw_pixels_kK_top1``): what any
             backbone has to beat on small images.
         query_scale: test images are cropped to this share of their area, least and largest; null: not.
@@ -46,6 +48,7 @@ class KNN(Evaluator):
         k: tuple[int, ...] = (10, 20, 100, 200),
         temperature: float = 0.07,
         chunk: int = 1024,
+        bf16: bool = False,
         raw_pixels: bool = False,
         query_scale: tuple[float, float] | None = None,
         query_degrees: float = 0.0,
@@ -67,7 +70,7 @@ class KNN(Evaluator):
             raise UserError(f"query_repeats: {query_repeats} must be at least 1")
         if query_repeats > 1 and query_scale is None and not query_degrees:
             raise UserError("query_repeats needs query_scale or query_degrees: without them all copies are the same")
-        self.k, self.temperature, self.chunk = k, temperature, chunk
+        self.k, self.temperature, self.chunk, self.bf16 = k, temperature, chunk, bf16
         self.raw_pixels = raw_pixels
         self.query_scale, self.query_degrees, self.query_repeats = query_scale, query_degrees, query_repeats
 
@@ -127,6 +130,7 @@ class KNN(Evaluator):
             ks=self.k,
             temperature=self.temperature,
             chunk=self.chunk,
+            bf16=self.bf16,
         )
 
     def _transforms(self, frozen: Frozen) -> list[QueryTransform | None]:
