@@ -31,22 +31,26 @@ from sslkit.engine.build import dataset
 from sslkit.engine.cache import cached
 from sslkit.engine.construct import construct
 from sslkit.recipe.load import load_recipe
+from sslkit.recipe.overrides import overrides_from
 
 Work = Callable[[int], object]
 
 
-def ours(root: Path, pixels: str, cache: Path | None = None) -> Work:
-    """The loader's own work on one image, as in training; from a cache of decoded images, if one is named."""
-    overrides = [("data", {"name": "image_folder", "root": str(root)}), ("augment.pixels", pixels)]
-    from sslkit.recipe.overrides import overrides_from
-
-    recipe = load_recipe("dino_vits16", overrides_from(dict(overrides)))
+def augmented(root: Path, pixels: str, cache: Path | None = None) -> AugmentedImages:
+    """What the loader indexes in training; from a cache of decoded images, if one is named."""
+    overrides = {"data": {"name": "image_folder", "root": str(root)}, "augment.pixels": pixels}
+    recipe = load_recipe("dino_vits16", overrides_from(overrides))
     images = dataset(recipe.data).split("train")
     assert images is not None
     if cache is not None:
         images = cached(images, cache, 512, 3, 0)
-    views = AugmentedImages(images, construct(recipe.augment, {"channels": 3}), 3, 0)  # type: ignore[arg-type]
-    return lambda index: views[0, index % len(images)]
+    return AugmentedImages(images, construct(recipe.augment, {"channels": 3}), 3, 0)  # type: ignore[arg-type]
+
+
+def ours(root: Path, pixels: str, cache: Path | None = None) -> Work:
+    """The loader's own work on one image."""
+    views = augmented(root, pixels, cache)
+    return lambda index: views[0, index % len(views.images)]
 
 
 def decoded(files: list[Path]) -> Work:
