@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sslkit.errors import UserError
+from sslkit.errors import UserError, lost_process
 from sslkit.parts.collectives import rank, world_size
 
 
@@ -41,20 +41,29 @@ def process_group(device: torch.device, timeout: float = 1800.0) -> Iterator[Non
     Args:
         device: CUDA takes NCCL, the CPU gloo.
         timeout: seconds that a process waits for another one before it gives up.
+
+    Raises:
+        RunError: if another process is lost where nothing else explains it.
     """
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    if device.type == "cuda":
-        dist.init_process_group("nccl", device_id=device, timeout=timedelta(seconds=timeout))
-    else:
-        dist.init_process_group("gloo", timeout=timedelta(seconds=timeout))
     try:
+        if device.type == "cuda":
+            dist.init_process_group("nccl", device_id=device, timeout=timedelta(seconds=timeout))
+        else:
+            dist.init_process_group("gloo", timeout=timedelta(seconds=timeout))
         yield
+    except RuntimeError as error:
+        lost = lost_process(error, "outside a step")
+        if lost is None:
+            raise
+        raise lost from error
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def wrap(net: nn.Module, device: torch.device) -> nn.Module:

@@ -21,7 +21,8 @@ class Guard:
 
     def __init__(self, scaled: bool) -> None:
         self.scaled = scaled
-        self.stop_wanted = self.stop_agreed = False
+        # numbers of signals; 0: none
+        self.stop_wanted = self.stop_agreed = 0
         self.save_wanted = self.save_agreed = False
         self.back_offs = 0
 
@@ -44,7 +45,7 @@ class Guard:
         if world_size() > 1:
             dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         bad_loss, bad_gradient, stop, save = flags.tolist()
-        self.stop_agreed, self.save_agreed = bool(stop), bool(save)
+        self.stop_agreed, self.save_agreed = int(stop), bool(save)
         if not bad_loss and not bad_gradient:
             return True
         if self.scaled and not bad_loss:

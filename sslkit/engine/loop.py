@@ -127,7 +127,7 @@ class Loop:
         began = asked = time.perf_counter()
         for batch in batches:
             self.recorder.waited(time.perf_counter() - asked)
-            self.run.guard.stop_wanted = signals.received is not None
+            self.run.guard.stop_wanted = int(signals.received or 0)
             self.run.guard.save_wanted = self.saving.minutes_passed()
             self._step(batch)
             now = time.perf_counter()
@@ -166,9 +166,8 @@ class Loop:
         if due or guard.save_agreed or pauses:
             self._save(goes_on=not pauses)
         if guard.stop_agreed and (evaluates or step < self.steps.total):
-            number = signals.received
             where = f"step {step} of {self.steps.total}"
-            raise Stopped(f"stopped and saved at {where}; the same command goes on", int(number) if number else 15)
+            raise Stopped(f"stopped and saved at {where}; the same command goes on", guard.stop_agreed)
         if evaluates:
             self._evaluate()
 

@@ -8,16 +8,15 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from faults import damage, disk, hostile, images, kills, nonfinite, plugins, ranks, recipes, saves, signals, soak
 from faults.suite import Suite
 
-SUITES: dict[str, Suite] = {
-    module.SUITE.name: module.SUITE
-    for module in (saves, damage, nonfinite, images, hostile, recipes, plugins, kills, signals, disk, ranks, soak)
-}
+#: Modules beside this one.
+_NAMES = "saves damage nonfinite images hostile recipes plugins kills signals rank_signals disk ranks soak"
+SUITES: dict[str, Suite] = {name: import_module(f"faults.{name}").SUITE for name in _NAMES.split()}
 
 
 def run(suites: Sequence[Suite], journal: Path) -> None:
