@@ -10,9 +10,8 @@ from torch import Tensor
 from sslkit.parts import WholeImages
 
 _LUMA = (0.299, 0.587, 0.114)
-#: As :data:`sslkit_vision.pixel_ops.JITTER` numbers the operations; those before the hue are affine maps.
-_NAMES = ("brightness", "contrast", "saturation", "hue")
-_CONTRAST, _SATURATION, _HUE = 1, 2, 3
+#: The operations that are affine maps, as :data:`sslkit_vision.pixel_ops.JITTER` numbers them, and the one that is not.
+_AFFINE, _HUE = ("brightness", "contrast", "saturation"), 3
 
 
 def recolour(groups: Sequence[Tensor], views: WholeImages, reach: tuple[float, float, float, float]) -> list[Tensor]:
@@ -25,55 +24,49 @@ def recolour(groups: Sequence[Tensor], views: WholeImages, reach: tuple[float, f
     """
     channels = groups[0].shape[2]
     colours = [pixels.expand(-1, -1, 3, -1, -1) for pixels in groups]
-    jitter, order = (views.draw("jitter") > 0)[..., None], views.draw("order")
-    acts = jitter.expand_as(order)
+    acts = (views.draw("jitter") > 0)[..., None]
     if reach[_HUE]:
-        # what comes before the turn of the hue in a view's own order, and what comes after it
-        after = (order == _HUE).cumsum(dim=-1) > 0
-        colours = _mapped(colours, _folded(_means(colours), views, acts & ~after))
-        turns = torch.where(jitter[..., 0], views.draw("hue"), 0.0)
+        after = (views.draw("order") == _HUE).cumsum(dim=-1) > 0
+        colours = _mapped(colours, _folded(colours, _factors(views, acts & ~after)))
+        turns = torch.where(acts[..., 0], views.draw("hue"), 0.0)
         colours = [_turned(pixels, of) for pixels, of in zip(colours, _by_group(turns, colours), strict=True)]
         acts = acts & after
-    whole = _folded(_means(colours), views, acts)
-    grey = _grey(whole.device)
-    whole = torch.where((views.draw("gray") > 0)[..., None, None], grey @ whole, whole)
-    return [pixels[:, :, :channels] for pixels in _mapped(colours, whole)]
+    grey = views.draw("gray") > 0
+    return [pixels[:, :, :channels] for pixels in _mapped(colours, _folded(colours, _factors(views, acts), grey))]
 
 
-def _grey(device: torch.device) -> Tensor:
-    """The map of colours to their luma, ``[3, 3]``."""
-    # filled on the device: sent there it would be waited for
-    return torch.stack([torch.full((3,), share, device=device) for share in _LUMA], dim=1)
-
-
-def _means(groups: Sequence[Tensor]) -> Tensor:
-    """The mean colours of all views, ``[V, B, 3, 1]``."""
-    return torch.cat([pixels.mean(dim=(-2, -1), dtype=torch.float32) for pixels in groups])[..., None]
-
-
-def _folded(mean: Tensor, views: WholeImages, acts: Tensor) -> Tensor:
-    """Brightness, contrast and saturation as one affine map of each view: ``[V, B, 3, 4]``, the offset last.
+def _factors(views: WholeImages, acts: Tensor) -> Tensor:
+    """Of brightness, contrast and saturation, 1 where they are not to be done: ``[V, B, 3]``.
 
     Args:
-        mean: colours before the map, ``[V, B, 3, 1]``.
         views: with the factors and their order.
-        acts: whether the operation at a place of the order is to be done, ``[V, B, 4]``.
+        acts: whether the operation at a place of the order is to be done, ``[V, B, 4]``, or ``[V, B, 1]`` for all.
     """
-    order, grey = views.draw("order"), _grey(mean.device)
-    eye = torch.eye(3, 4, device=mean.device)
-    factors = torch.stack([views.draw(name) for name in _NAMES], dim=-1).gather(-1, order.long())
-    factors = torch.where(acts & (order != _HUE), factors, 1.0)
-    # contrast moves away from the mean luma, and saturation from each pixel's own
-    contrast, saturation = (((1 - factors) * (order == place))[..., None, None] for place in (_CONTRAST, _SATURATION))
-    steps = factors[..., None, None] * eye[:, :3] + saturation * grey
-    means = steps + contrast * grey
-    whole = eye.expand(*mean.shape[:2], 3, 4)
-    for place in range(order.shape[-1]):
-        away = contrast[:, :, place] * (grey @ mean)
-        whole = steps[:, :, place] @ whole
-        whole[..., 3:] += away
-        mean = means[:, :, place] @ mean
-    return whole
+    numbers = torch.arange(len(_AFFINE), device=acts.device)[:, None]
+    wanted = ((views.draw("order")[..., None, :] == numbers) & acts[..., None, :]).any(dim=-1)
+    return torch.where(wanted, torch.stack([views.draw(name) for name in _AFFINE], dim=-1), 1.0)
+
+
+def _folded(groups: Sequence[Tensor], factors: Tensor, grey: Tensor | None = None) -> Tensor:
+    """Brightness, contrast and saturation, in whatever order, as one affine map of each view: ``[V, B, 3, 4]``, the
+    offset last.
+
+    While nothing is cut off they commute: saturation keeps the luma, and contrast moves away from its mean, which
+    brightness multiplies as it does the colours.
+
+    Args:
+        groups: views by size.
+        factors: ``[V, B, 3]``.
+        grey: ``[V, B]``, whether the luma takes the place of the colours afterwards; None: nowhere.
+    """
+    brightness, contrast, saturation = factors.unbind(-1)
+    # filled on the device: sent there it would be waited for
+    luma = torch.stack([torch.full((3,), share, device=factors.device) for share in _LUMA], dim=1)
+    mean = torch.cat([pixels.mean(dim=(-2, -1), dtype=torch.float32) for pixels in groups]) @ luma[0]
+    whole, offset = brightness * contrast, brightness * (1 - contrast) * mean
+    own = whole * saturation if grey is None else torch.where(grey, 0.0, whole * saturation)
+    square = own[..., None, None] * torch.eye(3, device=factors.device) + (whole - own)[..., None, None] * luma
+    return torch.cat([square, offset[..., None, None].expand(-1, -1, 3, 1)], dim=-1)
 
 
 def _mapped(groups: Sequence[Tensor], whole: Tensor) -> list[Tensor]:

@@ -115,17 +115,13 @@ class _Affine:
         return np.asarray(cv2.transform(self._pixels, np.float32([[*row, self._offset] for row in rows])))
 
 
-def _brightness(colour: _Affine, factor: float) -> None:
-    colour.scale(factor)
-
-
 def _contrast(colour: _Affine, factor: float) -> None:
     colour.scale(factor, (1 - factor) * colour.luma())
 
 
 #: As :data:`sslkit_vision.pixel_ops.JITTER` numbers them.
 _CHANGES: tuple[tuple[str, Callable[[_Affine, float], None]], ...] = (
-    ("brightness", _brightness),
+    ("brightness", _Affine.scale),
     ("contrast", _contrast),
     ("saturation", _Affine.saturate),
     ("hue", _Affine.turn),
