@@ -23,6 +23,7 @@ from step import DROP_PATH, LENGTH, recipe, views
 from reference_dino import ReferenceDino, normalised
 from sslkit.data.batch import Batch
 from sslkit.engine.build import build_run
+from sslkit.engine.processor import processor
 from sslkit.engine.step import training_step
 from sslkit.parts.position import Position
 from sslkit.recipe.load import load_recipe
@@ -44,10 +45,11 @@ def one(args: argparse.Namespace) -> float:
         dino = ReferenceDino(args.reference, f"vit_{args.arch}", 16, 8, SIZES["out_dim"], DROP_PATH, False, device)
         dino.steps(normalised(views(shape)), 2)
     else:
-        run = build_run(load_recipe(recipe(shape)), LENGTH, None, device)
-        batch = Batch(views(shape), torch.arange(args.batch), None)
-        for step in range(2):
-            training_step(run, batch, Position(step, LENGTH.total, LENGTH.steps_per_epoch))
+        with processor(device, args.threads):
+            run = build_run(load_recipe(recipe(shape)), LENGTH, None, device)
+            batch = Batch(views(shape), torch.arange(args.batch), None)
+            for step in range(2):
+                training_step(run, batch, Position(step, LENGTH.total, LENGTH.steps_per_epoch))
     return held() - before
 
 

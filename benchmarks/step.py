@@ -30,6 +30,7 @@ from reference_dino import ReferenceDino, normalised
 from sslkit.data.batch import Batch
 from sslkit.engine.build import Length, build_run
 from sslkit.engine.distributed import choose_device
+from sslkit.engine.processor import processor
 from sslkit.engine.run import Run
 from sslkit.engine.step import training_step
 from sslkit.parts.position import Position
@@ -185,7 +186,8 @@ def lines(found: dict[str, Any], args: argparse.Namespace) -> list[str]:
         f"step; a round is {args.steps} step(s) of each side, the order alternates; the median ratio is the median of "
         "the rounds' ratios.",
         "",
-        "The plain loop is benchmarks/plain_dino.py: the same maths written the obvious way on timm's blocks.",
+        "The plain loop is benchmarks/plain_dino.py: the same maths written the obvious way on timm's blocks. On a CPU "
+        "all sides keep freed memory as sslkit's runs do ([kept_memory](kept_memory.md)).",
         "",
         *page.table(["", *times, *(f"{name} / sslkit" for name in others)], summary + each),
         f"Losses of the first steps, sslkit / plain (equal weights, views and drop paths): {gaps}.",
@@ -220,13 +222,12 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print and write."""
     args = arguments()
-    if args.threads:
-        torch.set_num_threads(args.threads)
     device = choose_device(args.device)
     words = ["DIR" if word == str(args.reference) else word for word in page.without_out(sys.argv[1:])]
     command = shlex.join(["python", "benchmarks/step.py", *words])
-    machine = page.machine(device)
-    found = measure(args, device)
+    with processor(device, args.threads):
+        machine = page.machine(device)
+        found = measure(args, device)
     top = page.heading("Training step", command, machine)
     page.write(args.name, top + lines(found, args), {"command": command, "machine": machine, **found}, args.out)
 

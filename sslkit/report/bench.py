@@ -16,6 +16,7 @@ from sslkit.data.batch import Batch
 from sslkit.data.loading import AugmentedImages, StepSampler, chosen_workers, loaded, make_loader
 from sslkit.engine.build import Length, build_run, cached_images, dataset, length, training_images
 from sslkit.engine.distributed import choose_device
+from sslkit.engine.processor import processor
 from sslkit.engine.run import Run
 from sslkit.engine.step import StepReport, training_step
 from sslkit.engine.summary import peak_memory_mb
@@ -119,9 +120,7 @@ def bench(recipe: Recipe, steps: int) -> Bench:
         UserError: for whatever the recipe's parts refuse.
     """
     device = choose_device(recipe.train.device)
-    before = torch.get_num_threads()
-    torch.set_num_threads(recipe.train.threads or before)
-    try:
+    with processor(device, recipe.train.threads):
         data = dataset(recipe.data)
         images = cached_images(recipe, training_images(recipe, data))
         total = length(recipe, len(images))
@@ -131,8 +130,6 @@ def bench(recipe: Recipe, steps: int) -> Bench:
         if recipe.train.compile:
             run.compile_nets(recipe.train.cuda_graphs)
         return _measure(recipe, run, views, total, steps)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _measure(recipe: Recipe, run: Run, views: AugmentedImages, total: Length, steps: int) -> Bench:

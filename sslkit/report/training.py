@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from sslkit.engine.faults import Faults
 from sslkit.engine.files import write_json
 from sslkit.engine.hooks import Watching
 from sslkit.engine.loop import Loop
+from sslkit.engine.processor import processor
 from sslkit.engine.run import Run
 from sslkit.engine.run_folder import RunFolder
 from sslkit.engine.saving import Saving
@@ -59,7 +59,7 @@ def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool, registry: Registry
     """Train from a resolved recipe (see :func:`sslkit.fit`)."""
     folder = RunFolder(out or Path("runs") / Path(recipe.source).stem)
     device = choose_device(recipe.train.device)
-    with _threads(recipe.train.threads), process_group(device, recipe.train.rank_timeout):
+    with processor(device, recipe.train.threads), process_group(device, recipe.train.rank_timeout):
         with first_decides():
             if is_first():
                 folder.open(recipe.resolved, fresh, partial(completed, registry=registry))
@@ -68,17 +68,6 @@ def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool, registry: Registry
                 return _fit_in(recipe, folder, device)
         finally:
             folder.close()
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """Torch with so many CPU threads for the length of a run; a caller's own choice comes back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device) -> RunResult:
