@@ -51,12 +51,14 @@ def knn_hits(
     # norms apart from the bank: a normalised copy of it would need its memory twice
     lengths = bank.norm(dim=1).clamp_min(1e-12)
     coarse = _coarse(bank, chunk) if bf16 else None
+    # one block for all chunks: new memory for each, of which the system has to make pages, is a third of the product
+    block = bank.new_empty(0 if bf16 else min(chunk, len(queries)), len(bank))
     hits = torch.zeros(len(wanted), 2, dtype=torch.int64, device=bank.device)
     for start in range(rank() * chunk, len(queries), world_size() * chunk):
         right = query_labels[start : start + chunk, None]
         rows = F.normalize(queries[start : start + chunk], dim=1)
         if coarse is None:
-            similarity, neighbours = (rows @ bank.T).div_(lengths).topk(wanted[-1], dim=1)
+            similarity, neighbours = torch.mm(rows, bank.T, out=block[: len(rows)]).div_(lengths).topk(wanted[-1], dim=1)
         else:
             similarity, neighbours = _ranked_anew(rows, bank, lengths, coarse, wanted[-1])
         hits += _count(similarity / temperature, bank_labels[neighbours], right, wanted)

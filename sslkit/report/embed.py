@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sslkit.engine.distributed import choose_device, is_first, process_group
+from sslkit.engine.processor import processor
 from sslkit.engine.precision import Precision
 from sslkit.errors import UserError
 from sslkit.evaluate.frozen import FrozenBackbone
@@ -32,7 +33,7 @@ def embed(found: Judged, out: Path) -> None:
     """
     train = found.by.train
     device = choose_device(train.device)
-    with process_group(device):
+    with processor(device, None), process_group(device):
         dtype = Precision(train.precision, device).dtype
         with FrozenBackbone(found.backbone.to(device), device=device, precision=dtype, **loading(found.by)) as frozen:
             table = _columns(frozen, found.data)

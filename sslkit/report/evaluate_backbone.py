@@ -11,6 +11,7 @@ from rich.table import Table
 
 from sslkit.engine.construct import construct
 from sslkit.engine.distributed import choose_device, is_first, process_group
+from sslkit.engine.processor import processor
 from sslkit.engine.files import write_json
 from sslkit.engine.precision import Precision
 from sslkit.errors import UserError, nearest
@@ -42,7 +43,7 @@ def evaluate_backbone(found: Judged, evaluator: str | None, folder: Path) -> Eva
     """
     by = found.by
     device = choose_device(by.train.device)
-    with process_group(device):
+    with processor(device, None), process_group(device):
         wanted = {key: spec for key, spec in by.evaluate.items() if evaluator in (None, key)}
         judges = {key: cast(Evaluator, construct(spec.part)) for key, spec in wanted.items()}
         check_evaluators(judges, wanted, found.backbone, by.preprocess, found.data)
