@@ -58,7 +58,8 @@ def knn_hits(
         right = query_labels[start : start + chunk, None]
         rows = F.normalize(queries[start : start + chunk], dim=1)
         if coarse is None:
-            similarity, neighbours = torch.mm(rows, bank.T, out=block[: len(rows)]).div_(lengths).topk(wanted[-1], dim=1)
+            products = torch.mm(rows, bank.T, out=block[: len(rows)])
+            similarity, neighbours = products.div_(lengths).topk(wanted[-1], dim=1)
         else:
             similarity, neighbours = _ranked_anew(rows, bank, lengths, coarse, wanted[-1])
         hits += _count(similarity / temperature, bank_labels[neighbours], right, wanted)

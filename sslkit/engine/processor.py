@@ -36,7 +36,7 @@ def _kept_memory(device: torch.device) -> Iterator[None]:
     """What a step frees is there for the next one; of no effect but on Linux with glibc.
 
     Otherwise the system takes back the large tensors that a step frees, and hands out empty pages at the next one: up
-    to a sixth of a small net's step (docs/speed.md).
+    to a tenth of a small net's step (docs/speed.md).
     """
     library = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
     if not hasattr(library, "mallopt"):

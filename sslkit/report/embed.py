@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from sslkit.engine.distributed import choose_device, is_first, process_group
-from sslkit.engine.processor import processor
 from sslkit.engine.precision import Precision
+from sslkit.engine.processor import processor
 from sslkit.errors import UserError
 from sslkit.evaluate.frozen import FrozenBackbone
 from sslkit.parts.dataset import Dataset, Split

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from sslkit.engine.construct import construct
 from sslkit.engine.distributed import choose_device, is_first, process_group
-from sslkit.engine.processor import processor
 from sslkit.engine.files import write_json
 from sslkit.engine.precision import Precision
+from sslkit.engine.processor import processor
 from sslkit.errors import UserError, nearest
 from sslkit.evaluate.needs import check_evaluators
 from sslkit.evaluate.runner import EvaluationResult, run_evaluators
