@@ -15,7 +15,7 @@ _AFFINE, _HUE = ("brightness", "contrast", "saturation"), 3
 
 
 def recolour(groups: Sequence[Tensor], views: WholeImages, reach: tuple[float, float, float, float]) -> list[Tensor]:
-    """Colour jitter and grayscale, rounded after the turn of the hue and at the end.
+    """Colour jitter and grayscale, rounded before and after the turn of the hue, and at the end.
 
     Args:
         groups: views by size, in the order of the draws: ``[V, B, C, H, W]``, whole numbers from 0 to 255; C is 3 or 1.

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sslkit.errors import UserError, lost_process
+from sslkit.errors import RunError, UserError, lost_process
 from sslkit.parts.collectives import rank, world_size
 
 
@@ -60,7 +60,8 @@ def process_group(device: torch.device, timeout: float = 1800.0) -> Iterator[Non
         lost = lost_process(error, "outside a step")
         if lost is None:
             raise
-        raise lost from error
+        # torch says in its first line if they could not even meet: a port in use, a wrong address
+        raise RunError(f"{lost} ({str(error).splitlines()[0]})") from error
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
