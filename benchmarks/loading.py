@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import shlex
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from typing import Any
 import jpeg_folder
 import page
 import torch
-from pipeline import augmented
+from pipeline import augmented, ratio, reference_views
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
@@ -43,11 +42,7 @@ def ours(root: Path, pixels: str) -> Batches:
 
 def reference(folder: Path, root: Path) -> Batches:
     """The same with the reference's augmentation and its loader, epoch after epoch."""
-    sys.path.insert(0, str(folder))
-    import main_dino  # type: ignore[import-not-found]
-
-    transform = main_dino.DataAugmentationDINO((0.4, 1.0), (0.05, 0.4), 8)
-    images = ImageFolder(str(root / "train"), transform=transform)
+    images = ImageFolder(str(root / "train"), transform=reference_views(folder))
 
     def batches(workers: int) -> Iterator[Any]:
         loader = DataLoader(
@@ -128,7 +123,7 @@ def main() -> None:
             listing[files] = listed(Path(folder), files, 3)
     command = shlex.join(["python", "benchmarks/loading.py", "--reference", "DIR"])
     rows = [
-        [name, many, min(of), statistics.median(of), max(of), _ratio(of, loader["reference"][many])]
+        [name, many, min(of), statistics.median(of), max(of), ratio(of, loader["reference"][many])]
         for name, curve in loader.items()
         for many, of in curve.items()
     ]
@@ -147,10 +142,6 @@ def main() -> None:
     page.write(
         "loading", lines, {"command": command, "machine": machine, "loader": loader, "listing": listing}, args.out
     )
-
-
-def _ratio(side: list[float], base: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(side, base, strict=True))
 
 
 if __name__ == "__main__":

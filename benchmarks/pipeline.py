@@ -58,12 +58,17 @@ def decoded(files: list[Path]) -> Work:
     return lambda index: np.asarray(Image.open(files[index % len(files)]).convert("RGB"))
 
 
-def reference(folder: Path, files: list[Path]) -> Work:
+def reference_views(folder: Path) -> Callable[[Image.Image], object]:
     """The reference's own augmentation, from a checkout of it."""
     sys.path.insert(0, str(folder))
     import main_dino  # type: ignore[import-not-found]
 
-    transform = main_dino.DataAugmentationDINO((0.4, 1.0), (0.05, 0.4), 8)
+    return main_dino.DataAugmentationDINO((0.4, 1.0), (0.05, 0.4), 8)
+
+
+def reference(folder: Path, files: list[Path]) -> Work:
+    """The reference's work on one image."""
+    transform = reference_views(folder)
     return lambda index: transform(Image.open(files[index % len(files)]).convert("RGB"))
 
 
@@ -111,7 +116,7 @@ def main() -> None:
     base = next(iter(found))
     rows: list[list[object]] = [["minimum", *(min(of) for of in found.values())]]
     rows.append(["median", *(statistics.median(of) for of in found.values())])
-    rows.append([f"median ratio to {base}", *(_ratio(of, found[base]) for of in found.values())])
+    rows.append([f"median ratio to {base}", *(ratio(of, found[base]) for of in found.values())])
     rows += [[f"round {i + 1}", *(of[i] for of in found.values())] for i in range(args.rounds)]
     lines = page.heading("JPEG files to views, one core", command, machine)
     lines += [
@@ -125,7 +130,8 @@ def main() -> None:
     page.write("pipeline", lines, data, args.out)
 
 
-def _ratio(side: list[float], base: list[float]) -> float:
+def ratio(side: list[float], base: list[float]) -> float:
+    """The median of the rounds' ratios."""
     return statistics.median(a / b for a, b in zip(side, base, strict=True))
 
 

@@ -79,7 +79,7 @@ def test_candidates_in_bf16_are_ranked_as_in_float32() -> None:
     # in float64, where no two similarities are equal but for rounding
     bank, queries = data[0].double(), torch.nn.functional.normalize(data[2].double(), dim=1)
     units = torch.nn.functional.normalize(bank, dim=1)
-    similarity, near = _ranked_anew(queries, bank, bank.norm(dim=1), _coarse(bank, 7), 20)
+    similarity, near = _ranked_anew(queries, bank, bank.norm(dim=1), _coarse(bank), 20)
     expected = (queries @ units.T).topk(20, dim=1)
     torch.testing.assert_close(similarity, expected.values)
     assert torch.equal(near, expected.indices)
@@ -88,7 +88,7 @@ def test_candidates_in_bf16_are_ranked_as_in_float32() -> None:
 def test_bf16_misses_only_neighbours_that_it_cannot_tell_apart() -> None:
     bank, _, queries, _ = _clusters(spread=0.01)
     units, queries = (torch.nn.functional.normalize(x, dim=1) for x in (bank, queries))
-    similarity, _ = _ranked_anew(queries, bank, bank.norm(dim=1), _coarse(bank, 100), 20)
+    similarity, _ = _ranked_anew(queries, bank, bank.norm(dim=1), _coarse(bank), 20)
     missing = (queries @ units.T).topk(20, dim=1).values - similarity
     assert 0 < missing.max() < 0.002
 

@@ -12,7 +12,8 @@ from faults.suite import kill, wait
 
 def test_a_signal_to_one_rank_is_the_other_s_too(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    ranks = start(tmp_path, out)
+    # long enough that it trains when the signal comes, and with patience: a slow machine may be busy
+    ranks = start(tmp_path, out, "--train.epochs", "200", "--train.rank_timeout", "120")
     wait_until_logged(out / "metrics.csv", 3, lambda: said(out), lambda: True)
     kill(ranks[1], signal.SIGUSR1)
     assert [wait(rank) for rank in ranks] == [138, 138], said(out)

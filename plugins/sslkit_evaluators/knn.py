@@ -33,7 +33,7 @@ class KNN(Evaluator):
         temperature: of the weights.
         chunk: test images at a time.
         bf16: find candidates in bf16 and rank them in float32: for GPUs and processors that multiply bf16 fast. Train
-            images whose similarities differ by less than about 0.002 may change places.
+            images whose similarities differ by less than about 0.004 may change places.
         raw_pixels: also judge the preprocessed pixels themselves as features (``raw_pixels_kK_top1``): what any
             backbone has to beat on small images.
         query_scale: test images are cropped to this share of their area, least and largest; null: not.

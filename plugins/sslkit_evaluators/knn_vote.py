@@ -12,6 +12,8 @@ from sslkit.parts import gather_items, rank, world_size
 
 #: Candidates by bf16 for every neighbour that is wanted, and queries whose candidates are ranked anew at a time.
 _CANDIDATES, _RANKED = 2, 64
+#: Rows of the bank that are rounded to bf16 at a time.
+_ROUNDED = 4096
 
 
 def knn_hits(
@@ -44,13 +46,13 @@ def knn_hits(
         temperature: T.
         chunk: queries at a time.
         bf16: find twice as many candidates by products in bf16, and compute and rank these anew in float32. What bf16
-            cannot tell apart may be missed: neighbours whose similarity is within about 0.002 of one that is taken.
-            Half of the bank's memory more.
+            cannot tell apart may be missed: neighbours whose similarity is within about 0.004 of one that is taken.
+            Half of the bank's memory more, and 64 x 2 x the largest k of its rows.
     """
     wanted = sorted(set(ks))
     # norms apart from the bank: a normalised copy of it would need its memory twice
     lengths = bank.norm(dim=1).clamp_min(1e-12)
-    coarse = _coarse(bank, chunk) if bf16 else None
+    coarse = _coarse(bank) if bf16 else None
     # one block for all chunks: new memory for each, of which the system has to make pages, is a third of the product
     block = bank.new_empty(0 if bf16 else min(chunk, len(queries)), len(bank))
     hits = torch.zeros(len(wanted), 2, dtype=torch.int64, device=bank.device)
@@ -68,9 +70,12 @@ def knn_hits(
     return {k: (top1, top5) for k, (top1, top5) in zip(wanted, shares, strict=True)}
 
 
-def _coarse(bank: Tensor, chunk: int) -> Tensor:
+def _coarse(bank: Tensor) -> Tensor:
     """The bank's unit vectors in bf16, made in blocks: a float32 copy of it would need its memory twice."""
-    return torch.cat([F.normalize(block, dim=1).bfloat16() for block in bank.split(chunk)])
+    coarse = torch.empty_like(bank, dtype=torch.bfloat16)
+    for rounded, block in zip(coarse.split(_ROUNDED), bank.split(_ROUNDED), strict=True):
+        rounded.copy_(F.normalize(block, dim=1))
+    return coarse
 
 
 def _ranked_anew(rows: Tensor, bank: Tensor, lengths: Tensor, coarse: Tensor, k: int) -> tuple[Tensor, Tensor]:

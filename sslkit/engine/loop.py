@@ -132,7 +132,7 @@ class Loop:
             self._step(batch)
             now = time.perf_counter()
             self.standing.seconds, began = self.standing.seconds + now - began, now
-            self._after_step(signals, stop)
+            self._after_step(stop)
             asked = began = time.perf_counter()
 
     def _step(self, batch: Batch) -> None:
@@ -150,7 +150,7 @@ class Loop:
         self.recorder.add(self.standing.step, report.tensors, report.numbers)
         self.watching.call("step_end", at=at, metrics=report.tensors, student=report.student, teacher=report.teacher)
 
-    def _after_step(self, signals: StopSignals, stop: int) -> None:
+    def _after_step(self, stop: int) -> None:
         self.saving.check()
         step, guard = self.standing.step, self.run.guard
         self.standing.back_offs = guard.back_offs

@@ -10,13 +10,15 @@ from contextlib import contextmanager
 import torch
 
 #: Options of glibc's mallopt(3): during a run, and usually. Large blocks come from the heap and not from mappings of
-#: their own (M_MMAP_MAX); its free end is kept (M_TRIM_THRESHOLD), and it grows by 64 MiB (M_TOP_PAD).
+#: their own (M_MMAP_MAX); of its free end 2 GiB are kept (M_TRIM_THRESHOLD), and it grows by 64 MiB (M_TOP_PAD).
 _MALLOPT = {-4: (0, 65536), -1: (2**31 - 1, 128 * 2**10), -2: (64 * 2**20, 128 * 2**10)}
 
 
 @contextmanager
 def processor(device: torch.device, threads: int | None) -> Iterator[None]:
-    """Torch with so many CPU threads, and on a CPU with memory that is kept; both are as before afterwards.
+    """Torch with so many CPU threads, and on a CPU with memory that is kept.
+
+    Afterwards the threads are as before, and memory goes back to the system by glibc's defaults.
 
     Args:
         device: that trains.

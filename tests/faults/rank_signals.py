@@ -20,12 +20,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _REACHED = ((0,), (1,), (0, 1))
 
 
-def start(folder: Path, out: Path) -> list[int]:
+def start(folder: Path, out: Path, *more: str) -> list[int]:
     """Two ranks without torchrun, as SLURM starts them; each says what it says in a file of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = sslkit_main("fit", "--recipe", str(recipe(folder)), "--out", str(out))
+    command = sslkit_main("fit", "--recipe", str(recipe(folder)), "--out", str(out), *more)
     return [fork(_ranked(command, rank, port), out.parent / f"{out.name}{rank}.txt") for rank in (0, 1)]
 
 

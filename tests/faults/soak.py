@@ -44,7 +44,7 @@ def case(number: int, folder: Path) -> None:
     folder.mkdir(parents=True)
     rows, log = folder / "rows.jsonl", folder / "log.txt"
     work = _long_run if number % 2 == 0 else _many_runs
-    code = wait(fork(lambda: work(folder, rows), log))
+    code = wait(fork(lambda: work(folder, rows), log), 1200)
     assert code == 0, log.read_text()[-2000:]
     found = [json.loads(line) for line in rows.read_text().splitlines()]
     settled = found[len(found) // 5 :]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +14,14 @@ from importlib import import_module
 from pathlib import Path
 
 # what a run imports on its way: eight seconds that a forked process need not spend
-for _name in ("torch._dynamo", "torch.utils.tensorboard", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+for _name in (
+    "rich",
+    "sslkit.cli.main",
+    "torch._dynamo",
+    "torch.utils.tensorboard",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+):
     import_module(_name)
 
 #: Exit code of a child whose check failed.
@@ -68,10 +77,20 @@ def fork(work: Callable[[], int | None], log: Path) -> int:
         os._exit(code)
 
 
-def wait(child: int) -> int:
-    """The exit code of a forked process; negative: the signal that ended it."""
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
+def wait(child: int, seconds: float = 300) -> int:
+    """The exit code of a forked process; negative: the signal that ended it. One that takes longer is killed.
+
+    Raises:
+        AssertionError: if it was.
+    """
+    deadline = time.monotonic() + seconds
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise AssertionError(f"a process was still there after {seconds} s")
+        time.sleep(0.005)
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 def kill(child: int, number: int) -> None:
