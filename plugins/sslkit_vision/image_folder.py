@@ -6,8 +6,9 @@ import hashlib
 import logging
 import math
 import os
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from sslkit.errors import UserError
 from sslkit.parts import Axis, Dataset, Images, Split, file_stamp, open_image
-from sslkit_vision.image_files import find_files, read_array, readable_extensions
+from sslkit_vision.file_listing import Listing
+from sslkit_vision.image_files import read_array, readable_extensions
 
 log = logging.getLogger("sslkit")
 
@@ -29,7 +31,7 @@ class FolderImages(Images):
 
     Args:
         root: the folder.
-        names: paths relative to it, in order.
+        names: paths relative to it, sorted.
         classes: the first-level folders that are labels; None without labels.
         axis: where the channels of arrays lie; None: the shorter of first and last axis.
     """
@@ -39,16 +41,17 @@ class FolderImages(Images):
     ) -> None:
         self.root, self.classes, self._axis = root, classes, axis
         # one buffer instead of a million strings: worker processes then share its memory
-        encoded = [os.fsencode(name) for name in names]
-        self._bytes = b"".join(encoded)
-        self._ends = np.cumsum([0, *map(len, encoded)])
+        self._bytes = os.fsencode("".join(f"{name}\0" for name in names))
+        self._starts = np.append(0, np.flatnonzero(np.frombuffer(self._bytes, np.uint8) == 0) + 1)
         self._labels = None
         if classes is not None:
             number = {name: label for label, name in enumerate(classes)}
-            self._labels = np.array([number[_first_folder(name)] for name in names], dtype=np.int32)
+            stretches = list(_stretches(names))
+            labels = np.array([number[name] for name, _ in stretches], dtype=np.int32)
+            self._labels = labels.repeat([count for _, count in stretches])
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return len(self._starts) - 1
 
     def read(self, index: int) -> Image.Image | Tensor:
         """Image ``index``; of a ``.npy`` file a tensor.
@@ -77,7 +80,7 @@ class FolderImages(Images):
     def _relative(self, index: int) -> str:
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
-        return os.fsdecode(self._bytes[self._ends[index] : self._ends[index + 1]])
+        return os.fsdecode(self._bytes[self._starts[index] : self._starts[index + 1] - 1])
 
 
 class ImageFolder(Dataset):
@@ -98,6 +101,9 @@ class ImageFolder(Dataset):
             ``.npy``, but not both.
         channel_axis: where an array of three axes has its channels: ``first`` or ``last``; null: whichever of the two
             is shorter.
+        listing: a file that remembers the names found, made where it is not there: a later run asks the disk only
+            about folders that changed, which matters for a million files on a network disk; null: every run lists
+            them all.
     """
 
     def __init__(
@@ -106,20 +112,22 @@ class ImageFolder(Dataset):
         test_fraction: float = 0.0,
         extensions: list[str] | None = None,
         channel_axis: Axis | None = None,
+        listing: str | None = None,
     ) -> None:
         if not (math.isfinite(test_fraction) and 0 <= test_fraction < 1):
             raise UserError(f"test_fraction is {test_fraction}: it must be at least 0 and below 1")
         kinds = _all_extensions() if extensions is None else _extensions(extensions)
-        folder = existing_folder(root)
+        folder, files = existing_folder(root), open_listing(listing)
         held_out = next((which for which in ("val", "test") if (folder / which).is_dir()), None)
         if held_out and (folder / "train").is_dir():
             if test_fraction:
                 raise UserError(
                     f"test_fraction is {test_fraction}, but {folder} has a test split of its own, {held_out}/"
                 )
-            self._splits = train_and_test(folder / "train", folder / held_out, kinds, channel_axis)
+            self._splits = train_and_test(folder / "train", folder / held_out, kinds, files, channel_axis)
         else:
-            self._splits = _one_folder(folder, kinds, test_fraction, channel_axis)
+            self._splits = _one_folder(folder, kinds, test_fraction, files, channel_axis)
+        files.keep()
 
     def split(self, which: Split) -> Images | None:
         """The images of a split; None for ``test`` if there is none."""
@@ -143,20 +151,27 @@ def existing_folder(root: str) -> Path:
     return folder
 
 
-def train_and_test(train: Path, test: Path, kinds: frozenset[str], axis: Axis | None = None) -> dict[str, FolderImages]:
+def open_listing(file: str | None) -> Listing:
+    """What a data set's ``listing`` names."""
+    return Listing(None if file is None else Path(file).expanduser().absolute())
+
+
+def train_and_test(
+    train: Path, test: Path, kinds: frozenset[str], files: Listing, axis: Axis | None = None
+) -> dict[str, FolderImages]:
     """Both splits from folders of their own; the classes are those of ``train``.
 
     Raises:
         UserError: if one has no images, a class of ``train`` has none, or the test folder has a class of its own.
     """
-    names, test_names = _images(train, kinds), _images(test, kinds)
+    names, test_names = _images(train, kinds, files), _images(test, kinds, files)
     classes = _classes(names)
     for empty in _empty_folders(train, classes):
         raise UserError(
             f"{train / empty} holds no images, and the folders beside it are classes: "
             "put its images there, or delete it"
         )
-    test_folders = {_first_folder(name) for name in test_names}
+    test_folders = {name for name, _ in _stretches(test_names)}
     test_classes = None if classes is None or "" in test_folders else classes
     unknown = sorted(test_folders - set(test_classes or test_folders))
     if unknown:
@@ -168,9 +183,9 @@ def train_and_test(train: Path, test: Path, kinds: frozenset[str], axis: Axis | 
 
 
 def _one_folder(
-    folder: Path, kinds: frozenset[str], test_fraction: float, axis: Axis | None
+    folder: Path, kinds: frozenset[str], test_fraction: float, files: Listing, axis: Axis | None
 ) -> dict[str, FolderImages]:
-    names = _images(folder, kinds)
+    names = _images(folder, kinds, files)
     classes = _classes(names)
     for empty in _empty_folders(folder, classes):
         log.warning("%s holds no images and is no class, although the folders beside it are", folder / empty)
@@ -197,14 +212,17 @@ def _empty_folders(folder: Path, classes: tuple[str, ...] | None) -> list[str]:
     return sorted(set(found) - set(classes))
 
 
-def _images(folder: Path, kinds: frozenset[str]) -> list[str]:
-    files = find_files(folder)
-    names = [name for name in files if os.path.splitext(name)[1].lower() in kinds]
+def _images(folder: Path, kinds: frozenset[str], listing: Listing) -> list[str]:
+    files = listing.find(folder)
+    # from the last dot on: splitext takes as long as listing the files does
+    there = Counter(name[name.rfind(".") :] for name in files)
+    wanted = {kind for kind in there if kind.lower() in kinds}
+    names = files if len(wanted) == len(there) else [name for name in files if name[name.rfind(".") :] in wanted]
     if not names:
-        there = Counter(os.path.splitext(name)[1].lower() or "no extension" for name in files)
-        found = ", ".join(f"{count} x {kind}" for kind, count in there.most_common(5)) or "no files at all"
+        types = Counter(os.path.splitext(name)[1].lower() or "no extension" for name in files)
+        found = ", ".join(f"{count} x {kind}" for kind, count in types.most_common(5)) or "no files at all"
         raise UserError(f"{folder} holds no images: found {found}; expected files such as {_examples(kinds)}")
-    arrays = sum(name[-4:].lower() == _ARRAY for name in names) if kinds == _all_extensions() else 0
+    arrays = sum(there[kind] for kind in wanted if kind.lower() == _ARRAY) if kinds == _all_extensions() else 0
     if 0 < arrays < len(names):
         # nobody chose, and the arrays may be other things than images
         raise UserError(
@@ -231,13 +249,25 @@ def _extensions(given: list[str]) -> frozenset[str]:
     return kinds
 
 
-def _first_folder(name: str) -> str:
-    return name.partition("/")[0] if "/" in name else ""
+def _stretches(names: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """The first-level folders of sorted paths and how many lie in each; "" for a file in none."""
+    first = 0
+    while first < len(names):
+        folder, slash, _ = names[first].rpartition("/")
+        folder = folder.partition("/")[0]
+        # "0" follows "/": all paths below the folder, and no other, come before it
+        after = bisect_left(names, f"{folder}0", first) if slash else first + 1
+        yield folder, after - first
+        first = after
 
 
 def _classes(names: Sequence[str]) -> tuple[str, ...] | None:
-    folders = {_first_folder(name) for name in names}
-    return tuple(sorted(folders)) if "" not in folders and len(folders) > 1 else None
+    folders: list[str] = []
+    for folder, _ in _stretches(names):
+        if not folder:
+            return None
+        folders.append(folder)
+    return tuple(folders) if len(folders) > 1 else None
 
 
 def _share(name: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sslkit.errors import UserError
 from sslkit.parts import Dataset, Images, Split
 from sslkit_vision.image_files import readable_extensions
-from sslkit_vision.image_folder import existing_folder, train_and_test
+from sslkit_vision.image_folder import existing_folder, open_listing, train_and_test
 
 
 class ImageNet(Dataset):
@@ -15,23 +15,27 @@ class ImageNet(Dataset):
 
     Args:
         root: the folder that holds ``train/`` and ``val/``.
+        listing: a file that remembers the names found, as for ``image_folder``.
     """
 
-    def __init__(self, root: str = "data/imagenet") -> None:
+    def __init__(self, root: str = "data/imagenet", listing: str | None = None) -> None:
         expected = "expected a folder with train/CLASS/*.JPEG and val/CLASS/*.JPEG"
         try:
             folder = existing_folder(root)
         except UserError as error:
             raise UserError(f"{error}; {expected} (ImageNet-1k, unpacked); set data.root to where yours is") from error
+        files = open_listing(listing)
         missing = [which for which in ("train", "val") if not (folder / which).is_dir()]
         if missing:
             raise UserError(
                 f"root is {root!r}: it has no {' and no '.join(f'{name}/' for name in missing)}; {expected}"
             )
-        self._splits = train_and_test(folder / "train", folder / "val", readable_extensions())
+        self._splits = train_and_test(folder / "train", folder / "val", readable_extensions(), files)
         for which, images in self._splits.items():
             if images.classes is None:
                 raise UserError(f"the {which} images below {folder} do not lie in class folders; {expected}")
+
+        files.keep()
 
     def split(self, which: Split) -> Images | None:
         """The images of a split: ``test`` is ImageNet's ``val``."""

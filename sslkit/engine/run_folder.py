@@ -20,7 +20,7 @@ from sslkit.recipe.dump import to_yaml
 FREE_KEYS = (
     "train.workers", "train.worker_timeout", "train.threads", "train.device", "train.max_steps", "train.log_every",
     "train.on_nonfinite", "train.max_nonfinite", "train.on_bad_image", "train.max_bad_fraction",
-    "checkpoint", "watch", "evaluate", "eval_data", "data.root",
+    "checkpoint", "watch", "evaluate", "eval_data", "data.root", "data.listing",
 )  # fmt: skip
 
 
