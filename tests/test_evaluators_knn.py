@@ -12,6 +12,7 @@ from PIL import Image
 from evaluation_parts import Patterns, Splits, freeze, tiny_conv
 from sslkit.errors import RunError, UserError
 from sslkit.parts import generator
+from sslkit_evaluators import knn_vote
 from sslkit_evaluators.knn import KNN
 from sslkit_evaluators.knn_vote import _coarse, _ranked_anew, knn_hits
 from sslkit_evaluators.query_transform import QueryTransform
@@ -72,7 +73,9 @@ def _clusters(spread: float) -> list[torch.Tensor]:
     return [3 * bank, labels, queries, asked]
 
 
-def test_candidates_in_bf16_are_ranked_as_in_float32() -> None:
+@pytest.mark.parametrize("at_a_time", [1, 7, 2**20])
+def test_candidates_in_bf16_are_ranked_as_in_float32(at_a_time: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knn_vote, "_RANKED", at_a_time * 40 * 24)
     data = _clusters(spread=1.0)
     plain, coarse = (knn_hits(*data, ks=[1, 20], temperature=0.07, chunk=70, bf16=bf16) for bf16 in (False, True))
     assert coarse == plain

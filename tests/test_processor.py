@@ -31,13 +31,28 @@ print(usual, kept, page_faults(128))
 """
 
 
+def page_faults(env: dict[str, str]) -> tuple[int, int, int]:
+    """Usual ones, those during a run, and those afterwards."""
+    words = [sys.executable, "-c", PAGE_FAULTS]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=True)
+    usual, during, afterwards = map(int, done.stdout.split())
+    return usual, during, afterwards
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
 def test_memory_is_kept_for_the_length_of_a_run(subprocess_env: dict[str, str]) -> None:
-    words = [sys.executable, "-c", PAGE_FAULTS]
-    done = subprocess.run(words, env=subprocess_env, capture_output=True, text=True, timeout=120, check=True)
-    usual, kept, afterwards = map(int, done.stdout.split())
-    assert kept < usual / 10, done.stdout
-    assert afterwards > usual / 2, done.stdout
+    usual, during, afterwards = page_faults(subprocess_env)
+    assert during < usual / 10
+    assert afterwards > usual / 2
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
+@pytest.mark.parametrize(
+    "told", [{"MALLOC_MMAP_THRESHOLD_": "131072"}, {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=131072"}]
+)
+def test_who_has_told_malloc_otherwise_is_left_alone(subprocess_env: dict[str, str], told: dict[str, str]) -> None:
+    usual, during, _ = page_faults(subprocess_env | told)
+    assert during > usual / 2
 
 
 def test_threads_are_as_before_even_after_a_failure() -> None:

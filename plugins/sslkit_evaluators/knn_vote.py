@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from sslkit.parts import gather_items, rank, world_size
 
-#: Candidates by bf16 for every neighbour that is wanted, and queries whose candidates are ranked anew at a time.
-_CANDIDATES, _RANKED = 2, 64
+#: Candidates by bf16 for every neighbour that is wanted, and numbers of candidates that are ranked anew at a time.
+_CANDIDATES, _RANKED = 2, 2**25
 #: Rows of the bank that are rounded to bf16 at a time.
 _ROUNDED = 4096
 
@@ -47,7 +47,7 @@ def knn_hits(
         chunk: queries at a time.
         bf16: find twice as many candidates by products in bf16, and compute and rank these anew in float32. What bf16
             cannot tell apart may be missed: neighbours whose similarity is within about 0.004 of one that is taken.
-            Half of the bank's memory more, and 64 x 2 x the largest k of its rows.
+            Half of the bank's memory more, and 128 MiB (or one query's candidates, if they need more).
     """
     wanted = sorted(set(ks))
     # norms apart from the bank: a normalised copy of it would need its memory twice
@@ -90,7 +90,8 @@ def _ranked_anew(rows: Tensor, bank: Tensor, lengths: Tensor, coarse: Tensor, k:
     """
     candidates = (rows.bfloat16() @ coarse.T).topk(min(_CANDIDATES * k, len(bank)), dim=1).indices
     found = []
-    for few, near in zip(rows.split(_RANKED), candidates.split(_RANKED), strict=True):
+    at_a_time = max(1, _RANKED // (candidates.shape[1] * bank.shape[1]))
+    for few, near in zip(rows.split(at_a_time), candidates.split(at_a_time), strict=True):
         similarity, place = (bank[near] @ few[:, :, None])[:, :, 0].div_(lengths[near]).topk(k, dim=1)
         found.append((similarity, near.gather(1, place)))
     similarities, neighbours = zip(*found, strict=True)
