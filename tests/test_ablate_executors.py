@@ -13,8 +13,11 @@ import pytest
 from sslkit.ablation.choose import executor_of
 from sslkit.ablation.layout import Layout
 from sslkit.errors import UserError
-from tiny_grid import METRIC, command, grid_file, run
+from tiny_grid import METRIC, ablate, grid_file
 from tiny_run import processes_below
+
+#: Jobs of submitit on this machine.
+LOCAL = ("--executor", "submitit", "--submit", "cluster=local")
 
 
 def finished(folder: Path) -> None:
@@ -39,22 +42,18 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_submitit_s_local_jobs(tmp_path: Path, subprocess_env: dict[str, str]) -> None:
+def test_submitit_s_local_jobs(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
-    words = command(grid_file(tmp_path), "abl", "--executor", "submitit", "--submit", "cluster=local")
-    done = run(tmp_path, words, subprocess_env)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = ablate(grid_file(tmp_path, seeds=1), "abl", *LOCAL)
+    assert done.code() == 0, done.said
     finished(tmp_path / "abl")
-    assert len(list((tmp_path / "abl/jobs").glob("*_result.pkl"))) == 4
+    assert len(list((tmp_path / "abl/jobs").glob("*_result.pkl"))) == 2
 
 
-def test_a_warned_job_saves_is_queued_again_and_goes_on(tmp_path: Path, subprocess_env: dict[str, str]) -> None:
+def test_a_warned_job_saves_is_queued_again_and_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
-    import subprocess
-
     file = grid_file(tmp_path, overrides={"train.epochs": 10, "checkpoint.every_epochs": None}, seeds=1)
-    words = command(file, "abl", "--executor", "submitit", "--submit", "cluster=local")
-    runner = subprocess.Popen(words, cwd=tmp_path, env=subprocess_env, text=True, stdout=subprocess.PIPE)
+    runner = ablate(file, "abl", *LOCAL)
     metrics = tmp_path / "abl/runs/teacher=ema_seed=0/metrics.csv"
     deadline = time.monotonic() + 200
     while not metrics.exists() or metrics.read_text().count("\n") < 2:
@@ -64,17 +63,15 @@ def test_a_warned_job_saves_is_queued_again_and_goes_on(tmp_path: Path, subproce
     for name in ("submitit.core._submit", "sslkit.cli.child"):
         for process in processes_below(runner.pid, name):
             os.kill(process, signal.SIGUSR2)
-    said, _ = runner.communicate(timeout=400)
-    assert runner.returncode == 0, said
+    assert runner.code() == 0, runner.said
     finished(tmp_path / "abl")
     assert "continuing" in (tmp_path / "abl/logs/teacher=ema_seed=0.txt").read_text()
 
 
-def test_a_job_that_fails_is_a_row(tmp_path: Path, subprocess_env: dict[str, str]) -> None:
+def test_a_job_that_fails_is_a_row(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     file = grid_file(tmp_path, axes={"train.device": ["cpu", "cuda"]}, seeds=1)
-    done = run(tmp_path, command(file, "abl", "--executor", "submitit", "--submit", "cluster=local"), subprocess_env)
-    assert done.returncode == 1
+    assert ablate(file, "abl", *LOCAL).code() == 1
     rows = pd.read_csv(tmp_path / "abl/results.csv")
     assert list(rows["status"]) == ["finished", "failed"]
     assert "train.device" in rows["reason"][1]
@@ -104,10 +101,10 @@ def test_on_slurm_runs_are_one_array_and_a_job_in_the_queue_is_not_submitted_aga
     assert not (slurm / "batch.sh").exists()
 
 
-def test_ray_tasks(tmp_path: Path, subprocess_env: dict[str, str]) -> None:
+def test_ray_tasks(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'sslkit[ray]'")
-    done = run(tmp_path, command(grid_file(tmp_path), "abl", "--executor", "ray"), subprocess_env)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = ablate(grid_file(tmp_path), "abl", "--executor", "ray")
+    assert done.code() == 0, done.said
     finished(tmp_path / "abl")
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from faults.suite import fork, sslkit_main, wait
+from forked import fork, sslkit_main, wait
 from sslkit.cli.main import main
 from tiny_run import assert_equal_runs, final_weights, logged, tiny, write
 

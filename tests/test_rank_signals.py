@@ -7,7 +7,7 @@ from pathlib import Path
 
 from faults.rank_signals import said, start
 from faults.ranks import wait_until_logged
-from faults.suite import kill, wait
+from forked import kill, wait
 
 
 def test_a_signal_to_one_rank_is_the_other_s_too(tmp_path: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
 
+from forked import Sslkit
 from tiny_run import TINY_VIT
 
 #: A run of a few steps with a number at the end; its net needs no slow import.
@@ -28,9 +27,7 @@ def grid_file(folder: Path, **changes: object) -> Path:
     return file
 
 
-def command(file: Path, out: str, *more: str) -> list[str]:
-    return [sys.executable, "-m", "sslkit", "ablate", "--recipe", str(file), "--out", out, "--jobs", "2", *more]
-
-
-def run(folder: Path, words: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=400, check=False)
+def ablate(file: Path, out: str, *more: str, file_limit: int | None = None) -> Sslkit:
+    """A runner of the grid in the folder of its file, two runs at a time."""
+    words = ("ablate", "--recipe", str(file), "--out", out, "--jobs", "2", *more)
+    return Sslkit(file.parent, *words, file_limit=file_limit)

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from faults.runs import Whole, assert_equal, words
-from faults.suite import Suite, fork, kill, sslkit_main, wait
+from faults.suite import Suite
+from forked import fork, kill, sslkit_main, wait
 from sslkit.engine.checkpoint import CheckpointStore
 
 

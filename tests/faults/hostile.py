@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from faults.saves import save
-from faults.suite import Suite, fork, sslkit_main, wait
+from faults.suite import Suite
+from forked import fork, sslkit_main, wait
 from sslkit.engine.checkpoint import CheckpointStore
 
 #: Audit events that a recipe or a checkpoint must not bring about.

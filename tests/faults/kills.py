@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from faults.runs import RECIPES, Whole, assert_equal, words
-from faults.suite import Suite, fork, kill, sslkit_main, wait
+from faults.suite import Suite
+from forked import fork, kill, sslkit_main, wait
 
 #: Kills of one run before it may end.
 _KILLS = 3

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from faults.runs import RECIPES, Whole, words
-from faults.suite import Suite, fork, sslkit_main, wait
+from faults.suite import Suite
+from forked import fork, sslkit_main, wait
 from tiny_run import final_weights
 
 _WATCHING = {

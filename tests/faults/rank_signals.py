@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import signal
-import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from faults.ranks import GRACE, TIMEOUT, recipe
-from faults.suite import Suite, fork, kill, sslkit_main, wait
+from faults.suite import Suite
+from forked import fork_ranks, kill, sslkit_main, wait
 from tiny_run import assert_equal_runs
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -22,20 +20,8 @@ _REACHED = ((0,), (1,), (0, 1))
 
 def start(folder: Path, out: Path, *more: str) -> list[int]:
     """Two ranks without torchrun, as SLURM starts them; each says what it says in a file of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = sslkit_main("fit", "--recipe", str(recipe(folder)), "--out", str(out), *more)
-    return [fork(_ranked(command, rank, port), out.parent / f"{out.name}{rank}.txt") for rank in (0, 1)]
-
-
-def _ranked(command: Callable[[], int], rank: int, port: int) -> Callable[[], int]:
-    def work() -> int:
-        places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
-        os.environ.update({name: str(value) for name, value in places.items()}, MASTER_ADDR="127.0.0.1")
-        return command()
-
-    return work
+    return fork_ranks(command, [out.parent / f"{out.name}{rank}.txt" for rank in (0, 1)])
 
 
 def said(out: Path) -> list[str]:

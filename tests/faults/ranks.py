@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from faults.suite import Suite, kill
+from faults.suite import Suite
+from forked import kill
 from tiny_run import TINY_VIT, assert_equal_runs, logged
 
 #: Seconds: of ranks that wait for another one, and what may pass beyond that.

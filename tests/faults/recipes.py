@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from faults.suite import Suite, fork, sslkit_main, wait
+from faults.suite import Suite
+from forked import fork, sslkit_main, wait
 from sslkit.recipe.load import load_recipe
 from test_recipe_fuzz import PARTS, mutated, outcome, paths
 from tiny_run import TINY

@@ -11,7 +11,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from faults.suite import fork, sslkit_main, wait
+from forked import fork, sslkit_main, wait
 from tiny_methods import METHODS, tiny_method
 from tiny_run import TINY, assert_equal_runs
 

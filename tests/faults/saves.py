@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from faults.suite import Suite, fork, wait
+from faults.suite import Suite
+from forked import fork, wait
 from sslkit.engine import checkpoint, files
 from sslkit.engine.checkpoint import CheckpointStore, weights_of
 

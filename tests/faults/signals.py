@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from faults.runs import RECIPES, Whole, assert_equal, words
-from faults.suite import Suite, fork, kill, kill_group, sslkit_main, wait
+from faults.suite import Suite
+from forked import fork, kill, kill_group, sslkit_main, wait
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 

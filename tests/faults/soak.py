@@ -8,7 +8,8 @@ import os
 import threading
 from pathlib import Path
 
-from faults.suite import Suite, fork, wait
+from faults.suite import Suite
+from forked import fork, wait
 from tiny_run import TINY_VIT
 
 PLUGIN = '''
