@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from forked import Sslkit
 from sslkit.data.batch import Batch
 from sslkit.engine.build import Length, build_run
 from sslkit.engine.checkpoint import CheckpointStore, weights_of
@@ -23,7 +23,7 @@ from sslkit.errors import RunError
 from sslkit.parts import Position
 from sslkit.recipe.load import load_recipe
 from sslkit.recipe.settings import Checkpointing
-from tiny_run import TINY_VIT, assert_equal_runs, command, environment, tiny, write
+from tiny_run import TINY_VIT, assert_equal_runs, tiny, write
 
 BACKGROUND = ("--checkpoint.background", "true")
 
@@ -124,7 +124,8 @@ def test_tensors_that_share_memory_are_copied_apart() -> None:
 def test_a_run_that_saves_in_the_background_is_bit_by_bit_the_same(tmp_path: Path) -> None:
     file = write(tmp_path, tiny(checkpoint={"every_steps": 2}))
     for out, more in {"before": (), "beside": BACKGROUND}.items():
-        subprocess.run(command(file, "--out", out, *more), cwd=tmp_path, env=environment(), check=True)
+        run = Sslkit(tmp_path, "fit", "--recipe", str(file), "--out", out, *more)
+        assert run.code() == 0, run.said
     assert_equal_runs(tmp_path / "before", tmp_path / "beside")
     kept = [sorted(path.name for path in (tmp_path / out / "checkpoints").iterdir()) for out in ("before", "beside")]
     assert kept[0] == kept[1] == ["step-00000020", "step-00000022"]
@@ -132,9 +133,8 @@ def test_a_run_that_saves_in_the_background_is_bit_by_bit_the_same(tmp_path: Pat
 
 def test_a_disk_that_fills_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
     file = write(tmp_path, tiny())
-    limited = ["bash", "-c", 'ulimit -f 8; exec "$@"', "bash", *command(file, "--out", "run", *BACKGROUND)]
-    done = subprocess.run(limited, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "was not saved (the weights alone need" in done.stderr
-    assert "File too large" in done.stderr
+    done = Sslkit(tmp_path, "fit", "--recipe", str(file), "--out", "run", *BACKGROUND, file_limit=8 * 1024)
+    assert done.code() == 1, done.said
+    assert "Traceback" not in done.said
+    assert "was not saved (the weights alone need" in done.said
+    assert "File too large" in done.said

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+
+from forked import fork, fork_ranks, sslkit_main, wait
+from tiny_run import environment
 
 BN_SCRIPT = """
 import torch, torch.distributed as dist
@@ -51,39 +55,37 @@ dist.destroy_process_group()
 """
 
 
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
-
-
 def torchrun_command(ranks: int, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", *arguments]
 
 
-def torchrun(ranks: int, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = torchrun_command(ranks, *arguments)
-    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
-
-
 def fit(*arguments: str, cwd: Path, ranks: int = 1) -> None:
-    command = ["-m", "sslkit", "fit", *arguments]
-    if ranks > 1:
-        done = torchrun(ranks, *command, cwd=cwd)
-    else:
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=cwd,
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr[-3000:]
+    """Train to the end."""
+    codes, told = fitted(*arguments, cwd=cwd, ranks=ranks)
+    assert codes == [0] * ranks, told
+
+
+def fitted(*arguments: str, cwd: Path, ranks: int, out: Sequence[str] = ()) -> tuple[list[int], list[str]]:
+    """Exit code of every rank, and what it said; ``out``: a folder for each."""
+
+    def work() -> int:
+        os.chdir(cwd)
+        own = ("--out", out[int(os.environ["RANK"])]) if out else ()
+        return sslkit_main("fit", *arguments, *own)()
+
+    logs = [cwd / f"rank{rank}.txt" for rank in range(ranks)]
+    for log in logs:
+        log.unlink(missing_ok=True)
+    processes = fork_ranks(work, logs) if ranks > 1 else [fork(work, logs[0])]
+    return [wait(process) for process in processes], [log.read_text() for log in logs]
 
 
 def test_batchnorm_over_two_ranks_is_batchnorm_on_the_joined_batch(tmp_path: Path) -> None:
     script = tmp_path / "bn.py"
     script.write_text(BN_SCRIPT)
-    done = torchrun(2, str(script), cwd=tmp_path)
+    done = subprocess.run(
+        torchrun_command(2, str(script)), env=environment(), capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -167,25 +169,19 @@ def sslkit_register(registry):
 def test_what_fails_on_one_rank_is_told_by_it(tmp_path: Path) -> None:
     (tmp_path / "failing.py").write_text(FAILING)
     options = ["--recipe", str(recipe(tmp_path, use_bn=False)), *SMALL_VIT, "--plugin", "failing.py"]
-    done = torchrun(2, "-m", "sslkit", "fit", *options, "--loss", "failing", "--out", "run", cwd=tmp_path)
-    assert done.returncode != 0
-    assert "error in process 1: the loss 'failing' failed at step 2: ValueError: boom" in done.stderr
-    assert not re.search(r'File ".*/sslkit/', done.stderr), done.stderr[-3000:]
+    codes, told = fitted(*options, "--loss", "failing", "--out", "run", cwd=tmp_path, ranks=2)
+    assert all(codes)
+    assert "error in process 1: the loss 'failing' failed at step 2: ValueError: boom" in told[1]
+    assert not any(re.search(r'File ".*/sslkit/', text) for text in told), told
 
 
 def test_ranks_that_see_different_checkpoints_stop(tmp_path: Path) -> None:
     options = ["--recipe", str(recipe(tmp_path, use_bn=False)), *SMALL_VIT, "--checkpoint.every_steps", "1"]
     fit(*options, "--out", "run", "--train.max_steps", "2", cwd=tmp_path)
-    script = tmp_path / "apart.py"
-    script.write_text(
-        "import os, sys\n"
-        "from sslkit.cli.main import main\n"
-        "out = 'run' if os.environ['RANK'] == '0' else 'elsewhere'\n"
-        "sys.exit(main(['fit', *sys.argv[1:], '--out', out]))\n"
-    )
-    done = torchrun(2, str(script), *options, cwd=tmp_path)
-    assert done.returncode != 0
-    assert "error: the processes do not see the same checkpoints (steps, by process: [2, None])" in done.stderr
+    codes, told = fitted(*options, cwd=tmp_path, ranks=2, out=["run", "elsewhere"])
+    assert all(codes)
+    wanted = "error: the processes do not see the same checkpoints (steps, by process: [2, None])"
+    assert any(wanted in text for text in told), told
 
 
 def test_sigterm_to_torchrun_saves_and_one_process_continues(tmp_path: Path) -> None:
@@ -195,7 +191,7 @@ def test_sigterm_to_torchrun_saves_and_one_process_continues(tmp_path: Path) -> 
     metrics = tmp_path / "run" / "metrics.csv"
     with (tmp_path / "stderr").open("w+") as stderr:
         command = torchrun_command(2, "-m", "sslkit", "fit", *options)
-        running = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=stderr, stderr=stderr)
+        running = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=stderr, stderr=stderr)
         deadline = time.monotonic() + 120
         while not (metrics.exists() and ",loss," in metrics.read_text()):
             assert running.poll() is None, (tmp_path / "stderr").read_text()[-3000:]

@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 
-from test_distributed import ENVIRONMENT, torchrun_command
+from test_distributed import torchrun_command
 from tiny_methods import METHODS, tiny_method
-from tiny_run import TINY, TINY_VIT
+from tiny_run import TINY, TINY_VIT, environment
 
 SCRIPT = """
 import os, sys
@@ -91,7 +91,7 @@ def trained(ranks: int, folder: Path) -> dict[str, Any]:
     (folder / "script.py").write_text(SCRIPT)
     (folder / "recipes.yaml").write_text(yaml.safe_dump(RECIPES))
     command = torchrun_command(ranks, "script.py") if ranks > 1 else [sys.executable, "script.py"]
-    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = torch.load(folder / "found.pt", weights_only=True)
     return found

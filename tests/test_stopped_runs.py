@@ -5,30 +5,32 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tiny_run import TINY, assert_equal_runs, command, environment, tiny, write
+from forked import Sslkit
+from tiny_run import TINY, assert_equal_runs, tiny, write
 
 
-def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str], step: int) -> None:
+def fit(file: Path, out: str, *more: str) -> Sslkit:
+    return Sslkit(file.parent, "fit", "--recipe", str(file), "--out", out, *more)
+
+
+def wait_for_checkpoint(folder: Path, process: Sslkit, step: int) -> None:
     deadline = time.monotonic() + 120
     while not any(int(path.name[5:]) >= step for path in (folder / "checkpoints").glob("step-*")):
         assert time.monotonic() < deadline, "no checkpoint came"
-        assert process.poll() is None, process.communicate()[1]
+        assert process.alive(), process.said
         time.sleep(0.02)
 
 
 def test_killed_in_the_middle_and_continued_equals_the_uninterrupted_run(tmp_path: Path) -> None:
     file = write(tmp_path, tiny())
-    whole = subprocess.run(
-        command(file, "--out", "whole"), cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
-    )
-    assert whole.returncode == 0, whole.stderr
+    whole = fit(file, "whole")
+    assert whole.code() == 0, whole.said
     # a slow step keeps the kill in the middle of the run, whatever the machine
     slow = tmp_path / "slow.py"
     slow.write_text(
@@ -43,19 +45,14 @@ def test_killed_in_the_middle_and_continued_equals_the_uninterrupted_run(tmp_pat
         "def sslkit_register(registry):\n"
         "    registry.watcher('slow', Slow)\n"
     )
-    killed = subprocess.Popen(
-        command(file, "--out", "killed", "--plugin", str(slow), "--watch.slow", "{}"),
-        cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    killed = fit(file, "killed", "--plugin", str(slow), "--watch.slow", "{}")
     wait_for_checkpoint(tmp_path / "killed", killed, step=10)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    os.kill(killed.pid, signal.SIGKILL)
+    assert killed.code() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "summary.json").exists()
-    again = subprocess.run(
-        command(file, "--out", "killed"), cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
-    )
-    assert again.returncode == 0, again.stderr
-    assert "continuing killed at step 1" in again.stdout
+    again = fit(file, "killed")
+    assert again.code() == 0, again.said
+    assert "continuing killed at step 1" in again.said
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
     counted = [
         json.loads((tmp_path / out / "summary.json").read_text())["enlarged_images"] for out in ("whole", "killed")
@@ -66,36 +63,30 @@ def test_killed_in_the_middle_and_continued_equals_the_uninterrupted_run(tmp_pat
 def test_sigterm_saves_and_the_same_call_goes_on(tmp_path: Path) -> None:
     file = write(tmp_path, tiny(train={**TINY["train"], "epochs": 200}))  # type: ignore[dict-item]
     # as timeout(1) and some schedulers do it: to all processes of the group
-    process = subprocess.Popen(
-        command(file, "--out", "run", "--train.workers", "2"), cwd=tmp_path, env=environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+    process = fit(file, "run", "--train.workers", "2")
     wait_for_checkpoint(tmp_path / "run", process, step=5)
     os.killpg(process.pid, signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert "stopped and saved at step" in errors
-    assert "Traceback" not in errors
-    step = int(errors.split("saved at step ")[1].split()[0])
+    assert process.code(60) == 143
+    assert "stopped and saved at step" in process.said
+    assert "Traceback" not in process.said
+    step = int(process.said.split("saved at step ")[1].split()[0])
     assert (tmp_path / "run" / "checkpoints" / f"step-{step:08d}").is_dir()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
 def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:
     file = write(tmp_path, tiny(train={**TINY["train"], "epochs": 200}))  # type: ignore[dict-item]
-    process = subprocess.Popen(
-        command(file, "--out", "run", "--train.workers", "2"), cwd=tmp_path, env=environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = fit(file, "run", "--train.workers", "2")
     wait_for_checkpoint(tmp_path / "run", process, step=5)
     workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(workers) >= 2
-    process.send_signal(signal.SIGKILL)
-    assert "Traceback" not in process.communicate(timeout=60)[1]
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.code(60) == -signal.SIGKILL
     deadline = time.monotonic() + 3
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    assert "Traceback" not in process.said
 
 
 LAST_STEP = """
@@ -119,13 +110,11 @@ def sslkit_register(registry):
 def test_a_signal_in_the_last_step_does_not_lose_the_last_evaluation(tmp_path: Path) -> None:
     file = write(tmp_path, tiny())
     (tmp_path / "stop.py").write_text(LAST_STEP)
-    words = command(file, "--out", "run", "--plugin", "stop.py", "--watch.stop", "{}")
-    stopped, again = (
-        subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
-        for _ in range(2)
-    )
-    assert stopped.returncode == 143, stopped.stderr
-    assert "stopped and saved at step 22 of 22" in stopped.stderr
-    assert again.returncode == 0, again.stderr
+    words = ("--plugin", "stop.py", "--watch.stop", "{}")
+    stopped = fit(file, "run", *words)
+    assert stopped.code() == 143, stopped.said
+    assert "stopped and saved at step 22 of 22" in stopped.said
+    again = fit(file, "run", *words)
+    assert again.code() == 0, again.said
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert "teacher/knn/k5_top1" in summary
