@@ -51,7 +51,7 @@ def test_a_mistake_fails_the_job(tmp_path: Path) -> None:
 
 def test_a_warned_job_saves_is_queued_again_and_goes_on(tmp_path: Path) -> None:
     write(tmp_path, tiny(evaluate={}, watch={"progress": {}}, checkpoint={"every_steps": None}))
-    job = submit(tmp_path, "--gpus", "0", "--recipe", "tiny.yaml", "--out", "run", "--train.epochs", "20")
+    job = submit(tmp_path, "--gpus", "0", "--recipe", "tiny.yaml", "--out", "run", "--train.epochs", "8")
     deadline = time.monotonic() + 200
     metrics = tmp_path / "run/metrics.csv"
     # more than its heading: steps have been made
