@@ -14,19 +14,19 @@ from PIL import Image
 CLASSES = 8
 
 
-def image(generator: np.random.Generator, label: int) -> Image.Image:
-    """A 500 x 375 picture of soft coloured blobs, whose tint and scale tell its class; about 40 kB as JPEG."""
+def image(generator: np.random.Generator, label: int, width: int = 500) -> Image.Image:
+    """A 4:3 picture of soft coloured blobs, whose tint and scale tell its class; 500 x 375 is about 40 kB as JPEG."""
     cells = 4 + 3 * (label % 4)
     blobs = generator.integers(0, 200, (cells, cells, 3), dtype=np.uint8)
     blobs[..., label % 3] //= 2
-    large = np.asarray(Image.fromarray(blobs).resize((500, 375), Image.Resampling.BICUBIC), dtype=np.int16)
+    large = np.asarray(Image.fromarray(blobs).resize((width, width * 3 // 4), Image.Resampling.BICUBIC), dtype=np.int16)
     grain = generator.normal(0, 12, large.shape)
     return Image.fromarray((large + grain).clip(0, 255).astype(np.uint8))
 
 
-def write_few(root: Path, count: int) -> list[Path]:
+def write_few(root: Path, count: int, width: int = 500) -> list[Path]:
     """So many files below ``root/train`` by class, of 64 pictures that stand there as often as needed; their paths."""
-    drawn = [image(np.random.default_rng(index), index % CLASSES) for index in range(min(count, 64))]
+    drawn = [image(np.random.default_rng(index), index % CLASSES, width) for index in range(min(count, 64))]
     files = []
     for index in range(count):
         place = root / "train" / f"class{index % CLASSES}"

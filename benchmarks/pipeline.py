@@ -2,10 +2,11 @@
 
     python benchmarks/pipeline.py
     python benchmarks/pipeline.py --reference DIR      # a checkout of facebookresearch/dino
+    python benchmarks/pipeline.py --reference DIR --width 4000 --short-side 512 --name pipeline_large
 
 Pictures of 500 x 375 pixels (benchmarks/jpeg_folder.py), two crops of 224 and eight of 96. Every round has so many
-images of each side, in turn; processor seconds are counted, not those on the wall. Writes docs/benchmarks/pipeline.md
-and pipeline.json.
+images of each side, in turn; processor seconds are counted, not those on the wall. Writes docs/benchmarks/NAME.md and
+NAME.json.
 """
 
 from __future__ import annotations
@@ -27,8 +28,7 @@ import torch
 from PIL import Image
 
 from sslkit.data.loading import AugmentedImages
-from sslkit.engine.build import dataset
-from sslkit.engine.cache import cached
+from sslkit.engine.build import dataset, prepared_images, training_images
 from sslkit.engine.construct import construct
 from sslkit.recipe.load import load_recipe
 from sslkit.recipe.overrides import overrides_from
@@ -36,20 +36,18 @@ from sslkit.recipe.overrides import overrides_from
 Work = Callable[[int], object]
 
 
-def augmented(root: Path, pixels: str, cache: Path | None = None) -> AugmentedImages:
-    """What the loader indexes in training; from a cache of decoded images, if one is named."""
-    overrides = {"data": {"name": "image_folder", "root": str(root)}, "augment.pixels": pixels}
+def augmented(root: Path, pixels: str, **train: object) -> AugmentedImages:
+    """What the loader indexes in training, with these options of the recipe's ``train``."""
+    overrides = {"data": {"name": "image_folder", "root": str(root)}, "augment.pixels": pixels, "train.workers": 0}
+    overrides |= {f"train.{name}": value for name, value in train.items()}
     recipe = load_recipe("dino_vits16", overrides_from(overrides))
-    images = dataset(recipe.data).split("train")
-    assert images is not None
-    if cache is not None:
-        images = cached(images, cache, 512, 3, 0)
+    images = prepared_images(recipe, training_images(recipe, dataset(recipe.data)))
     return AugmentedImages(images, construct(recipe.augment, {"channels": 3}), 3, 0)  # type: ignore[arg-type]
 
 
-def ours(root: Path, pixels: str, cache: Path | None = None) -> Work:
+def ours(root: Path, pixels: str, **train: object) -> Work:
     """The loader's own work on one image."""
-    views = augmented(root, pixels, cache)
+    views = augmented(root, pixels, **train)
     return lambda index: views[0, index % len(views.images)]
 
 
@@ -92,26 +90,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path, help="a checkout of facebookresearch/dino")
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--files", type=int, default=64, help="pictures that there are")
     parser.add_argument("--images", type=int, default=24, help="of each side in a round")
+    parser.add_argument("--width", type=int, default=500, help="of the pictures, in pixels; they are 4:3")
+    parser.add_argument("--short-side", type=int, help="measure train.short_side too")
+    parser.add_argument("--name", default="pipeline", help="of the page")
     parser.add_argument("--out", type=Path, default=page.PAGES, help="folder for the page")
     args = parser.parse_args()
     torch.set_num_threads(1)
     shown = ["--reference", "DIR"] if args.reference else []
+    for option in ("width", "short_side", "files", "images", "name"):
+        if getattr(args, option) != parser.get_default(option):
+            shown += [f"--{option.replace('_', '-')}", str(getattr(args, option))]
     command = shlex.join(["python", "benchmarks/pipeline.py", *shown])
     machine = page.machine(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "train"
-        files = jpeg_folder.write_few(Path(folder), 64)
+        files = jpeg_folder.write_few(Path(folder), args.files, args.width)
         sides: dict[str, Work] = {"reference": reference(args.reference.absolute(), files)} if args.reference else {}
-        cache = Path(folder) / "cache"
+        cache = str(Path(folder) / "cache")
         sides |= {
             "exact": ours(root, "exact"),
             "fast": ours(root, "fast"),
-            "fast, cached": ours(root, "fast", cache),
+            "fast, cached": ours(root, "fast", cache=cache),
             "device": ours(root, "device"),
-            "device, cached": ours(root, "device", cache),
+            "device, cached": ours(root, "device", cache=cache),
             "decode only": decoded(files),
         }
+        if args.short_side:
+            sides |= {
+                f"{name}, shrunk": ours(root, name, short_side=args.short_side) for name in ("exact", "fast", "device")
+            }
         found = measure(sides, args.rounds, args.images)
     base = next(iter(found))
     rows: list[list[object]] = [["minimum", *(min(of) for of in found.values())]]
@@ -120,14 +129,16 @@ def main() -> None:
     rows += [[f"round {i + 1}", *(of[i] for of in found.values())] for i in range(args.rounds)]
     lines = page.heading("JPEG files to views, one core", command, machine)
     lines += [
-        "Images a processor second, of pictures of 500 x 375 pixels, to 2 views of 224 and 8 of 96 pixels; a round is "
-        f"{args.images} images of each side, in turn. The reference ends with normalised floats, sslkit with bytes, "
-        "which are normalised on the device. `device`: what the loader does for views that are made on the device.",
+        f"Images a processor second, of pictures of {args.width} x {args.width * 3 // 4} pixels, to 2 views of 224 and "
+        f"8 of 96 pixels; a round is {args.images} images of each side, in turn. The reference ends with normalised "
+        "floats, sslkit with bytes, which are normalised on the device. `device`: what the loader does for views that "
+        "are made on the device. `cached`: from a cache of images with a short side of at most 512.",
+        *([f"`shrunk`: with train.short_side {args.short_side}."] if args.short_side else []),
         "",
         *page.table(["", *found], rows),
     ]
     data: dict[str, Any] = {"command": command, "machine": machine, "rounds": found}
-    page.write("pipeline", lines, data, args.out)
+    page.write(args.name, lines, data, args.out)
 
 
 def ratio(side: list[float], base: list[float]) -> float:

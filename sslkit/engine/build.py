@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from sslkit.data.shrunk import ShrunkImages
 from sslkit.engine.batchnorm import synchronise
 from sslkit.engine.build_nets import build_student, build_teacher
 from sslkit.engine.cache import cached
@@ -65,13 +66,13 @@ def training_images(recipe: Recipe, data: Dataset) -> Images:
     return images
 
 
-def cached_images(recipe: Recipe, images: Images) -> Images:
-    """The images from the recipe's cache, if it names one."""
-    train = recipe.train
-    if train.cache is None:
-        return images
-    folder = Path(train.cache).expanduser()
-    return cached(images, folder, train.cache_side, recipe.preprocess.channels, train.workers)
+def prepared_images(recipe: Recipe, images: Images) -> Images:
+    """The images as training reads them: from the recipe's cache, or shrunk, if it says so."""
+    train, channels = recipe.train, recipe.preprocess.channels
+    if train.cache is not None:
+        side = min(train.cache_side, train.short_side or train.cache_side)
+        return cached(images, Path(train.cache).expanduser(), side, channels, train.workers)
+    return images if train.short_side is None else ShrunkImages(images, train.short_side, channels)
 
 
 def evaluators(recipe: Recipe) -> dict[str, Evaluator]:

@@ -18,21 +18,22 @@ from typing import Any, cast
 import numpy as np
 import PIL.Image
 import torch
-from PIL.Image import Image, Resampling
+from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from sslkit.data.loading import chosen_workers, loaded, loader_of
-from sslkit.data.reading import UnreadableImage, read_image
+from sslkit.data.reading import UnreadableImage
+from sslkit.data.shrunk import read_shrunk
 from sslkit.engine.files import write_bytes, write_json
 from sslkit.errors import UserError
 from sslkit.evaluate.chunks import Share
-from sslkit.parts.bands import Bands, Picture
+from sslkit.parts.bands import Bands
 from sslkit.parts.dataset import Images
 
 log = logging.getLogger("sslkit")
 
-_VERSION = 2
+_VERSION = 3
 _AT_A_TIME = 64
 #: Images of so many channels are Pillow's, others bands.
 _MODES = {3: "RGB", 1: "L"}
@@ -91,7 +92,7 @@ class _Decoded(TorchDataset[np.ndarray | None]):
 
     def __getitem__(self, index: int) -> np.ndarray | None:
         try:
-            image = _bounded(read_image(self.images, index, self.channels), self.side)
+            image = read_shrunk(self.images, index, self.channels, self.side)
         except UnreadableImage:
             return None
         return image.array() if isinstance(image, Bands) else np.asarray(image)
@@ -200,11 +201,3 @@ def _write(decoded: _Decoded, file: Path, workers: int | None) -> np.ndarray:
         out.flush()
         os.fsync(out.fileno())
     return table
-
-
-def _bounded(image: Picture, side: int) -> Picture:
-    short = min(image.size)
-    if short <= side:
-        return image
-    width, height = (max(1, round(length * side / short)) for length in image.size)
-    return image.resize((width, height), Resampling.BICUBIC)

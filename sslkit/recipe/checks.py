@@ -73,6 +73,7 @@ _RULES: dict[type, tuple[_Rule, ...]] = {
         _at_least("worker_timeout", 0, " seconds; 0 waits for ever"),
         _positive("rank_timeout"),
         _at_least("cache_side", 1),
+        _at_least("short_side", 1, "; null leaves images as large as they are"),
         _at_least("threads", 1, "; null leaves it to torch"),
         _at_least("log_every", 1),
         _at_least("max_steps", 1, "; null trains for all epochs"),

@@ -30,6 +30,8 @@ class Train:
             for images that take longer to decode than to read. null: none.
         cache_side: images whose short side is larger are shrunk to so many pixels in the cache; a cache of unshrunk
             images changes no pixel of a view.
+        short_side: training images whose short side is larger are shrunk to so many pixels as they are read, JPEGs in
+            decoding already: for photographs much larger than the views. null: none is.
         worker_timeout: seconds after which a hanging loader process is an error; 0: never.
         rank_timeout: seconds that a process of a distributed run waits for another one before it gives up.
         device: ``auto``: CUDA where there is one, else the CPU.
@@ -56,6 +58,7 @@ class Train:
     workers: int | None = None
     cache: str | None = None
     cache_side: int = 512
+    short_side: int | None = None
     worker_timeout: float = 300.0
     rank_timeout: float = 1800.0
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sslkit.data.batch import Batch
 from sslkit.data.loading import AugmentedImages, StepSampler, chosen_workers, loaded, make_loader
-from sslkit.engine.build import Length, build_run, cached_images, dataset, length, training_images
+from sslkit.engine.build import Length, build_run, dataset, length, prepared_images, training_images
 from sslkit.engine.distributed import choose_device
 from sslkit.engine.processor import processor
 from sslkit.engine.run import Run
@@ -81,7 +81,7 @@ class Bench:
             return [
                 f"the loader bounds it: {self.loader_images_per_second:.0f} images/s against the step's "
                 f"{self.step_images_per_second:.0f}; train.workers is {self.workers}: more of them where cores are "
-                "free, smaller images on disk, or fewer views"
+                "free, smaller images (train.short_side, train.cache), or fewer views"
             ]
         told = [f"the step bounds it; of its parts the largest is: {largest} ({100 * share:.0f}%)"]
         if self.share_of_ceiling < 0.2:
@@ -122,7 +122,7 @@ def bench(recipe: Recipe, steps: int) -> Bench:
     device = choose_device(recipe.train.device)
     with processor(device, recipe.train.threads):
         data = dataset(recipe.data)
-        images = cached_images(recipe, training_images(recipe, data))
+        images = prepared_images(recipe, training_images(recipe, data))
         total = length(recipe, len(images))
         classes = len(images.classes) if images.classes is not None else None
         run = build_run(recipe, total, classes, device)

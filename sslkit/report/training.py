@@ -13,7 +13,7 @@ import torch
 
 from sslkit.data.loading import AugmentedImages, check_readable
 from sslkit.engine.bad_images import BadImages
-from sslkit.engine.build import build_run, cached_images, dataset, evaluators, length, training_images, watchers
+from sslkit.engine.build import build_run, dataset, evaluators, length, prepared_images, training_images, watchers
 from sslkit.engine.checkpoint import CheckpointStore
 from sslkit.engine.distributed import choose_device, first_decides, is_first, process_group
 from sslkit.engine.dry_run import dry_run
@@ -148,7 +148,7 @@ def _tell_doubts(run: Run, images: int) -> None:
 def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[Loop, Watching]:
     """Build every part, and look over what can be known before training."""
     data = dataset(recipe.data)
-    images = cached_images(recipe, training_images(recipe, data))
+    images = prepared_images(recipe, training_images(recipe, data))
     steps = length(recipe, len(images))
     classes = len(images.classes) if images.classes is not None else None
     run = build_run(recipe, steps, classes, device)
