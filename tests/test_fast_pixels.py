@@ -88,3 +88,14 @@ def test_without_opencv_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         UserError, match=r"pixels is 'fast', and OpenCV is not installed: pip install 'sslkit\[opencv\]'"
     ):
         MultiCrop(3, pixels="fast")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("box", [[0, 0, 1, 1], [3, 5, 1, 20], [3, 5, 20, 1]])
+def test_boxes_of_one_pixel(mode: str, box: list[int]) -> None:
+    channels = 1 if mode == "L" else 3
+    exact, fast = (MultiCrop(channels, **OFF, pixels=pixels) for pixels in ("exact", "fast"))  # type: ignore[arg-type]
+    image, view = photo(mode), exact.views[0]
+    draws = exact.draw(view, *image.size, generator("a view", 0, 0)) | {"box": box}
+    pairs = [(exact.render(image, view, draws), fast.render(image, view, draws))]
+    assert distance(pairs) < 1.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -14,7 +15,11 @@ def test_a_signal_to_one_rank_is_the_other_s_too(tmp_path: Path) -> None:
     out = tmp_path / "run"
     # long enough that it trains when the signal comes, and with patience: a slow machine may be busy
     ranks = start(tmp_path, out, "--train.epochs", "200", "--train.rank_timeout", "120")
-    wait_until_logged(out / "metrics.csv", 3, lambda: said(out), lambda: True)
+
+    def alive() -> bool:
+        return all(os.waitpid(rank, os.WNOHANG) == (0, 0) for rank in ranks)
+
+    wait_until_logged(out / "metrics.csv", 3, lambda: said(out), alive)
     kill(ranks[1], signal.SIGUSR1)
     assert [wait(rank) for rank in ranks] == [138, 138], said(out)
     assert all("stopped and saved at step" in each for each in said(out))
