@@ -1,6 +1,6 @@
-"""Whether `multicrop.pixels` fast and device train as well as exact: the same small run, three seeds of each.
+"""Whether `multicrop.pixels` fast and device train as well as exact: the same small run, several seeds of each.
 
-    python benchmarks/pixels.py FOLDER      # of the runs; what is there already is kept
+    python benchmarks/pixels.py FOLDER --seeds 8      # of the runs; what is there already is kept
 
 DINO with the paper's colour distortions on made-up JPEGs whose tint and grain tell their class
 (benchmarks/jpeg_folder.py). Writes docs/benchmarks/pixels.md and pixels.json.
@@ -61,6 +61,7 @@ def main() -> None:
     """Train, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=page.PAGES, help="folder for the page")
     args = parser.parse_args()
@@ -68,9 +69,10 @@ def main() -> None:
     root = pictures(args.folder.absolute() / "pictures", 1024, 512)
     axes = {"augment.pixels": ["exact", "fast", "device"]}
     found = sslkit.ablate(
-        recipe(root), axes=axes, seeds=3, metrics=[METRIC], jobs=args.jobs, out=args.folder / "ablation"
+        recipe(root), axes=axes, seeds=args.seeds, metrics=[METRIC], jobs=args.jobs, out=args.folder / "ablation"
     )
-    lines = page.heading("Do the faster pixels train as well", "python benchmarks/pixels.py FOLDER", machine)
+    command = f"python benchmarks/pixels.py FOLDER --seeds {args.seeds}"
+    lines = page.heading("Do the faster pixels train as well", command, machine)
     lines += [
         "k-NN (k = 20) of the teacher on 512 test images after 15 epochs of 1,024 made-up JPEGs of 160 x 120 pixels, "
         "two views of 32 pixels and two of 16, all distortions at the paper's strength (a blur of at most 1 pixel).",
