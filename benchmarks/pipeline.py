@@ -51,6 +51,17 @@ def ours(root: Path, pixels: str, **train: object) -> Work:
     return lambda index: views[0, index % len(views.images)]
 
 
+def of_sslkit(root: Path, cache: str) -> dict[str, Work]:
+    """Every way to make the views."""
+    return {
+        "exact": ours(root, "exact"),
+        "fast": ours(root, "fast"),
+        "fast, cached": ours(root, "fast", cache=cache),
+        "device": ours(root, "device"),
+        "device, cached": ours(root, "device", cache=cache),
+    }
+
+
 def decoded(files: list[Path]) -> Work:
     """Pillow's decoding, and the pixels as an array."""
     return lambda index: np.asarray(Image.open(files[index % len(files)]).convert("RGB"))
@@ -85,8 +96,8 @@ def measure(sides: dict[str, Work], rounds: int, images: int) -> dict[str, list[
     return found
 
 
-def main() -> None:
-    """Measure, print and write."""
+def arguments() -> tuple[argparse.Namespace, str]:
+    """The command line, and how the page shows it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path, help="a checkout of facebookresearch/dino")
     parser.add_argument("--rounds", type=int, default=8)
@@ -97,30 +108,26 @@ def main() -> None:
     parser.add_argument("--name", default="pipeline", help="of the page")
     parser.add_argument("--out", type=Path, default=page.PAGES, help="folder for the page")
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    shown = ["--reference", "DIR"] if args.reference else []
-    for option in ("width", "short_side", "files", "images", "name"):
+    command = ["python", "benchmarks/pipeline.py", *(["--reference", "DIR"] if args.reference else [])]
+    for option in ("rounds", "width", "short_side", "files", "images", "name"):
         if getattr(args, option) != parser.get_default(option):
-            shown += [f"--{option.replace('_', '-')}", str(getattr(args, option))]
-    command = shlex.join(["python", "benchmarks/pipeline.py", *shown])
+            command += [f"--{option.replace('_', '-')}", str(getattr(args, option))]
+    return args, shlex.join(command)
+
+
+def main() -> None:
+    """Measure, print and write."""
+    args, command = arguments()
+    torch.set_num_threads(1)
     machine = page.machine(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "train"
         files = jpeg_folder.write_few(Path(folder), args.files, args.width)
         sides: dict[str, Work] = {"reference": reference(args.reference.absolute(), files)} if args.reference else {}
-        cache = str(Path(folder) / "cache")
-        sides |= {
-            "exact": ours(root, "exact"),
-            "fast": ours(root, "fast"),
-            "fast, cached": ours(root, "fast", cache=cache),
-            "device": ours(root, "device"),
-            "device, cached": ours(root, "device", cache=cache),
-            "decode only": decoded(files),
-        }
+        sides |= of_sslkit(root, str(Path(folder) / "cache")) | {"decode only": decoded(files)}
         if args.short_side:
-            sides |= {
-                f"{name}, shrunk": ours(root, name, short_side=args.short_side) for name in ("exact", "fast", "device")
-            }
+            names = ("exact", "fast", "device")
+            sides |= {f"{name}, shrunk": ours(root, name, short_side=args.short_side) for name in names}
         found = measure(sides, args.rounds, args.images)
     base = next(iter(found))
     rows: list[list[object]] = [["minimum", *(min(of) for of in found.values())]]

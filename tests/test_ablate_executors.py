@@ -52,7 +52,7 @@ def test_submitit_s_local_jobs(tmp_path: Path) -> None:
 
 def test_a_warned_job_saves_is_queued_again_and_goes_on(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
-    file = grid_file(tmp_path, overrides={"train.epochs": 10, "checkpoint.every_epochs": None}, seeds=1)
+    file = grid_file(tmp_path, overrides={"train.epochs": 5, "checkpoint.every_epochs": None}, seeds=1)
     runner = ablate(file, "abl", *LOCAL)
     metrics = tmp_path / "abl/runs/teacher=ema_seed=0/metrics.csv"
     deadline = time.monotonic() + 200
