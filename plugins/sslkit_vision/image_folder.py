@@ -102,8 +102,8 @@ class ImageFolder(Dataset):
         channel_axis: where an array of three axes has its channels: ``first`` or ``last``; null: whichever of the two
             is shorter.
         listing: a file that remembers the names found, made where it is not there: a later run asks the disk only
-            about folders that changed, which matters for a million files on a network disk; null: every run lists
-            them all.
+            about folders that changed since, or less than a minute before, which matters for a million files on a
+            network disk; null: every run lists them all.
     """
 
     def __init__(

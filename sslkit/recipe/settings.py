@@ -31,7 +31,8 @@ class Train:
         cache_side: images whose short side is larger are shrunk to so many pixels in the cache; a cache of unshrunk
             images changes no pixel of a view.
         short_side: training images whose short side is larger are shrunk to so many pixels as they are read, JPEGs in
-            decoding already: for photographs much larger than the views. null: none is.
+            decoding already: for photographs much larger than the views; with a cache the smaller of both sides counts.
+            null: none is.
         worker_timeout: seconds after which a hanging loader process is an error; 0: never.
         rank_timeout: seconds that a process of a distributed run waits for another one before it gives up.
         device: ``auto``: CUDA where there is one, else the CPU.
