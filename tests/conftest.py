@@ -16,6 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
+from plain_environment import PLAIN
+
 torch.set_num_threads(1)
 
 #: Runs ``sslkit`` with these arguments in a process of its own.
@@ -43,8 +45,8 @@ def _draw(index: int, label: int) -> Image.Image:
 
 @pytest.fixture
 def subprocess_env() -> dict[str, str]:
-    """The environment for processes that tests start: one thread, plain text, no colours."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120"}
+    """The environment for processes that tests start."""
+    return {**os.environ, **PLAIN}
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from plain_environment import PLAIN
+
 for _name in (
     "rich",
     "sslkit.cli.main",
@@ -32,16 +34,14 @@ WRONG = 97
 #: Of Linux (prctl(2)): the signal that a process gets when the one that started it ends.
 _PR_SET_PDEATHSIG = 1
 
-#: What sslkit writes in a forked process is plain text of this width.
-_PLAIN = {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120"}
 
-
-def fork(work: Callable[[], int | None], log: Path) -> int:
+def fork(work: Callable[[], int | None], log: Path, errors: Path | None = None) -> int:
     """A process that has imported everything already, and does this; its number.
 
     Args:
         work: gives its exit code; None: 0.
         log: takes what it says.
+        errors: takes what it writes to standard error; None: ``log`` does.
     """
     child = os.fork()
     if child:
@@ -49,9 +49,11 @@ def fork(work: Callable[[], int | None], log: Path) -> int:
     code = WRONG
     try:
         os.setsid()
-        with log.open("ab") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
+        if sys.platform == "linux":  # a test that fails leaves no process
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        with log.open("ab") as said, (errors or log).open("ab") as complained:
+            os.dup2(said.fileno(), 1)
+            os.dup2(complained.fileno(), 2)
         # whoever reads what the tests print has put his own in their place
         sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
         code = work() or 0
@@ -134,24 +136,36 @@ class Sslkit:
     """
 
     def __init__(self, folder: Path, *words: str, file_limit: int | None = None) -> None:
-        self._log = Path(tempfile.mkstemp(suffix=".txt", dir=folder.parent)[1])
+        self._folder = Path(tempfile.mkdtemp(dir=folder.parent))
         self._code: int | None = None
 
         def work() -> int:
-            # a test that fails leaves no process
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             os.chdir(folder)
-            os.environ.update(_PLAIN)
+            os.environ.update(PLAIN)
             if file_limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
             return sslkit_main(*words)()
 
-        self.pid = fork(work, self._log)
+        self.pid = fork(work, self._folder / "said.txt", self._folder / "complained.txt")
 
     @property
     def said(self) -> str:
-        """What it has written so far, to both streams."""
-        return self._log.read_text()
+        """What it has written to standard output so far."""
+        return self._read("said.txt")
+
+    @property
+    def complained(self) -> str:
+        """What it has written to standard error so far."""
+        return self._read("complained.txt")
+
+    def _read(self, name: str) -> str:
+        file = self._folder / name
+        return file.read_text() if file.exists() else ""
+
+    def send(self, number: int) -> None:
+        """Send it a signal, if it has not ended."""
+        if self.alive():
+            os.kill(self.pid, number)
 
     def code(self, seconds: float = 400) -> int:
         """See :func:`wait`."""

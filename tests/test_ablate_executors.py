@@ -45,7 +45,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_submitit_s_local_jobs(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     done = ablate(grid_file(tmp_path, seeds=1), "abl", *LOCAL)
-    assert done.code() == 0, done.said
+    assert done.code() == 0, done.complained
     finished(tmp_path / "abl")
     assert len(list((tmp_path / "abl/jobs").glob("*_result.pkl"))) == 2
 
@@ -63,7 +63,7 @@ def test_a_warned_job_saves_is_queued_again_and_goes_on(tmp_path: Path) -> None:
     for name in ("submitit.core._submit", "sslkit.cli.child"):
         for process in processes_below(runner.pid, name):
             os.kill(process, signal.SIGUSR2)
-    assert runner.code() == 0, runner.said
+    assert runner.code() == 0, runner.complained
     finished(tmp_path / "abl")
     assert "continuing" in (tmp_path / "abl/logs/teacher=ema_seed=0.txt").read_text()
 
@@ -104,7 +104,7 @@ def test_on_slurm_runs_are_one_array_and_a_job_in_the_queue_is_not_submitted_aga
 def test_ray_tasks(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'sslkit[ray]'")
     done = ablate(grid_file(tmp_path), "abl", "--executor", "ray")
-    assert done.code() == 0, done.said
+    assert done.code() == 0, done.complained
     finished(tmp_path / "abl")
 
 

@@ -20,10 +20,10 @@ from sslkit.errors import UserError
 from tiny_grid import METRIC, SHORT, ablate, grid_file
 
 
-def finish(file: Path, out: str) -> str:
+def finish(file: Path, out: str, jobs: int = 2) -> str:
     """Run an ablation to its end; what it said."""
-    runner = ablate(file, out)
-    assert runner.code() == 0, runner.said
+    runner = ablate(file, out, jobs=jobs)
+    assert runner.code() == 0, runner.complained
     return runner.said
 
 
@@ -31,7 +31,8 @@ def finish(file: Path, out: str) -> str:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a grid of two runs, ``grid.yaml``, and its finished ablation, ``abl``."""
     folder = tmp_path_factory.mktemp("finished")
-    assert "2 of 2 runs finished" in finish(grid_file(folder, seeds=1), "abl")
+    # one after the other: the second has the first one's place
+    assert "2 of 2 runs finished" in finish(grid_file(folder, seeds=1), "abl", jobs=1)
     return folder
 
 
@@ -50,18 +51,27 @@ def wait_for(check: object, seconds: float = 100) -> None:
 
 
 def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(grid: Path, tmp_path: Path) -> None:
-    draw, alive = random.Random(0), 0
-    for _ in range(10):
-        runner = ablate(grid, "killed")
+    draw, kills, ended = random.Random(0), 0, 0
+    while kills < 10:
+        runner = ablate(grid, f"killed{ended}")
         time.sleep(draw.uniform(0.5, 7.0))
-        alive += runner.alive()
-        kill(runner.pid, signal.SIGKILL)
-        runner.code()
-    assert alive >= 5
-    finish(grid, "killed")
+        if runner.alive():
+            kills += 1
+            runner.send(signal.SIGKILL)
+            assert runner.code() == -signal.SIGKILL
+        else:
+            # it was faster: the others are killed in a new folder
+            assert runner.code() == 0, runner.complained
+            assert_as_if_nothing_had_been(tmp_path, f"killed{ended}")
+            ended += 1
+    finish(grid, f"killed{ended}")
+    assert_as_if_nothing_had_been(tmp_path, f"killed{ended}")
+
+
+def assert_as_if_nothing_had_been(folder: Path, out: str) -> None:
     for name in ("results.csv", "table.md"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "abl" / name).read_bytes()
-    for log in (tmp_path / "killed/logs").iterdir():
+        assert (folder / out / name).read_bytes() == (folder / "abl" / name).read_bytes()
+    for log in (folder / out / "logs").iterdir():
         assert log.read_text().count("what to try next") == 1  # how a run that finishes closes
 
 
@@ -111,9 +121,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_run_that_hangs_past_its_limit_has_failed(tmp_path: Path) -> None:
-    done = ablate(grid_file(tmp_path, seeds=1), "abl", "--limit", "0.01")
+    done = ablate(grid_file(tmp_path), "abl", "--limit", "0.01")
     assert done.code() == 1
-    assert "0 of 2 runs finished, 2 failed" in done.said
+    assert "0 of 4 runs finished, 4 failed" in done.said  # two at a time
     assert "failed. it took longer than 0.01 minutes" in done.said
 
 
@@ -165,7 +175,7 @@ def test_two_runners_do_not_share_a_folder(tmp_path: Path) -> None:
     kill(runner.pid, signal.SIGKILL)
     runner.code(20)
     wanted = rf"error: --out abl: process {runner.pid} on \S+, since 20\d\d-\S+ \S+ runs an ablation there; wait for it"
-    assert re.search(wanted, second.said), second.said
+    assert re.search(wanted, second.complained), second.complained
 
 
 def test_a_run_that_another_process_trains_is_waited_for(tmp_path: Path) -> None:
@@ -197,11 +207,16 @@ def test_a_budget_that_is_spent_stops_runs_that_go_on_next_time(tmp_path: Path) 
     assert len(list((tmp_path / "abl").glob("runs/*/checkpoints/step-*"))) == 2
 
 
-def test_runs_of_other_code_are_named_and_made_anew_when_asked(grid: Path, tmp_path: Path) -> None:
-    def again(*words: str) -> str:
-        runner = ablate(grid, "abl", *words)
-        assert runner.code() == 0, runner.said
-        return runner.said
+@pytest.mark.usefixtures("grid")
+def test_runs_of_other_code_are_named_and_made_anew_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def again(**options: bool) -> str:
+        axes = {"teacher": ["ema", "student_copy"]}
+        sslkit.ablate(SHORT, axes, metrics=[METRIC], out="abl", jobs=2, **options)  # type: ignore[arg-type]
+        return capsys.readouterr().out
 
     note = tmp_path / "abl/code/teacher=ema_seed=0.json"
     assert json.loads(note.read_text())["sslkit"] == sslkit.__version__
@@ -210,7 +225,7 @@ def test_runs_of_other_code_are_named_and_made_anew_when_asked(grid: Path, tmp_p
     said = again()
     assert f"teacher=ema_seed=0: made by other code (sslkit 0.0.1 there, {sslkit.__version__} now); kept" in said
     assert "begins" not in said
-    said = again("--stale")
+    said = again(stale=True)
     assert said.count("begins") == 1
     assert (tmp_path / "abl/runs/teacher=ema_seed=0.old-1/summary.json").is_file()
     assert (tmp_path / "abl/runs/teacher=student_copy_seed=0/summary.json").stat().st_mtime_ns == before
@@ -221,8 +236,8 @@ def test_a_folder_of_another_ablation_is_left_alone(grid: Path, tmp_path: Path) 
     for key, value in {"loss.teacher_temp": 0.07, "evaluate.knn.k": [5, 20]}.items():
         done = ablate(grid_file(tmp_path, seeds=1, overrides={key: value}), "abl")
         assert done.code() == 2
-        assert "holds a run of another recipe" in done.said
-        assert key.rpartition(".")[2] in done.said
+        assert "holds a run of another recipe" in done.complained
+        assert key.rpartition(".")[2] in done.complained
     assert len(pd.read_csv(tmp_path / "abl/results.csv")) == 2
 
 
@@ -231,7 +246,7 @@ def test_a_full_disk_takes_a_run_and_no_more(tmp_path: Path) -> None:
     # a checkpoint of the larger net does not fit
     done = ablate(file, "abl", file_limit=150 * 1024)
     assert done.code() == 1
-    assert "Traceback" not in done.said
+    assert "Traceback" not in done.said + done.complained
     rows = pd.read_csv(tmp_path / "abl/results.csv")
     assert dict(zip(rows["backbone"], rows["status"], strict=True)) == {"large": "failed", "small": "finished"}
     assert "File too large" in rows.set_index("backbone")["reason"]["large"]

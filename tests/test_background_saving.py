@@ -125,7 +125,7 @@ def test_a_run_that_saves_in_the_background_is_bit_by_bit_the_same(tmp_path: Pat
     file = write(tmp_path, tiny(checkpoint={"every_steps": 2}))
     for out, more in {"before": (), "beside": BACKGROUND}.items():
         run = Sslkit(tmp_path, "fit", "--recipe", str(file), "--out", out, *more)
-        assert run.code() == 0, run.said
+        assert run.code() == 0, run.complained
     assert_equal_runs(tmp_path / "before", tmp_path / "beside")
     kept = [sorted(path.name for path in (tmp_path / out / "checkpoints").iterdir()) for out in ("before", "beside")]
     assert kept[0] == kept[1] == ["step-00000020", "step-00000022"]
@@ -134,7 +134,7 @@ def test_a_run_that_saves_in_the_background_is_bit_by_bit_the_same(tmp_path: Pat
 def test_a_disk_that_fills_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
     file = write(tmp_path, tiny())
     done = Sslkit(tmp_path, "fit", "--recipe", str(file), "--out", "run", *BACKGROUND, file_limit=8 * 1024)
-    assert done.code() == 1, done.said
-    assert "Traceback" not in done.said
-    assert "was not saved (the weights alone need" in done.said
-    assert "File too large" in done.said
+    assert done.code() == 1, done.complained
+    assert "Traceback" not in done.complained
+    assert "was not saved (the weights alone need" in done.complained
+    assert "File too large" in done.complained

@@ -27,7 +27,7 @@ def grid_file(folder: Path, **changes: object) -> Path:
     return file
 
 
-def ablate(file: Path, out: str, *more: str, file_limit: int | None = None) -> Sslkit:
-    """A runner of the grid in the folder of its file, two runs at a time."""
-    words = ("ablate", "--recipe", str(file), "--out", out, "--jobs", "2", *more)
+def ablate(file: Path, out: str, *more: str, jobs: int = 2, file_limit: int | None = None) -> Sslkit:
+    """A runner of the grid in the folder of its file."""
+    words = ("ablate", "--recipe", str(file), "--out", out, "--jobs", str(jobs), *more)
     return Sslkit(file.parent, *words, file_limit=file_limit)

@@ -12,6 +12,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from plain_environment import PLAIN
+
 TINY = {
     "data": {"name": "digits"},
     "preprocess": {"size": 16},
@@ -56,7 +58,7 @@ def command(file: Path, *more: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1"}
+    return os.environ | PLAIN
 
 
 def logged(folder: Path) -> pd.DataFrame:

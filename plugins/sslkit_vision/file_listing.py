@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -27,7 +29,7 @@ _PATIENCE = 10
 class _Entries:
     """Names in a folder, each kind sorted; hidden ones are left out."""
 
-    changed: tuple[int, int, int]  # time of the last change in ns, device and inode: the same if nothing came or went
+    changed: tuple[int, int]  # time of the last change in ns, and inode: others as soon as a name came or went
     files: list[str]
     folders: list[str]
 
@@ -36,9 +38,9 @@ class _Entries:
 class Listing:
     """Finds files below folders, and asks the disk only about folders that it does not remember as they are now.
 
-    A folder's own time changes when a name is added, removed or renamed in it, on local disks and NFS: what only
-    imitates folders (mounted object stores) may not do so, and needs a listing without memory. What a link leads to is
-    remembered too.
+    A folder's own time (of status change, which nothing sets back) changes when a name is added, removed or renamed in
+    it, on local disks and NFS: what only imitates folders (mounted object stores) may not do so, and needs a listing
+    without memory. What a link leads to is remembered too.
 
     Args:
         file: what is remembered, from earlier runs and for later ones; None: nothing is.
@@ -61,8 +63,15 @@ class Listing:
         are no regular files.
 
         Raises:
-            UserError: if a folder may not be listed.
+            UserError: if a folder may not be listed, or the file lies in one or cannot be written.
         """
+        if self.file and self.file.resolve().is_relative_to(root.resolve()):
+            raise UserError(f"listing is '{self.file}', which lies in what is listed: name a file outside of {root}")
+        found = self._found(root)
+        self._keep(root)
+        return found
+
+    def _found(self, root: Path) -> list[str]:
         found: list[str] = []
         patience = time.monotonic() + _PATIENCE
         # files and folders still to come, the next one last; of a file None, of a folder those that it lies in
@@ -72,8 +81,7 @@ class Listing:
             if above is None:
                 found.append(path)
                 continue
-            entries = self._entries(root / path)
-            identity = entries.changed[1:]
+            entries, identity = self._entries(root / path)
             if identity in above:
                 continue
             start = f"{path}/" if path else ""
@@ -86,28 +94,31 @@ class Listing:
                 patience = time.monotonic() + _PATIENCE
         return found
 
-    def keep(self) -> None:
-        """Write what was found into the file, if it is not there already.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
-        if self.file is None or self._settled == self._known:
+    def _keep(self, root: Path) -> None:
+        """Write what was found below a folder into the file, beside what it has of others."""
+        here, below = str(root), f"{root}/"
+        others = {path: of for path, of in self._known.items() if path != here and not path.startswith(below)}
+        lasting, self._settled = others | self._settled, {}
+        if self.file is None or lasting == self._known:
             return
-        folders = {path: [*of.changed, "/".join(of.files), "/".join(of.folders)] for path, of in self._settled.items()}
+        self._known = lasting
+        folders = {path: [*of.changed, "/".join(of.files), "/".join(of.folders)] for path, of in lasting.items()}
         beside = self.file.with_name(f".{self.file.name}.{socket.gethostname()}.{os.getpid()}")
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             beside.write_text(json.dumps({"sslkit listing": _VERSION, "folders": folders}), encoding="ascii")
             beside.replace(self.file)
         except OSError as error:
+            with suppress(OSError):
+                beside.unlink()
             raise UserError(f"listing is '{self.file}', which cannot be written: {error.strerror or error}") from error
 
-    def _entries(self, folder: Path) -> _Entries:
+    def _entries(self, folder: Path) -> tuple[_Entries, tuple[int, int]]:
         before = time.time_ns()
         try:
             there = folder.stat()
-            changed = there.st_mtime_ns, there.st_dev, there.st_ino
+            # not the device: a network disk's is another one on every machine
+            changed = there.st_ctime_ns, there.st_ino
             known = self._known.get(str(folder))
             entries = known if known and known.changed == changed else _listed(folder, changed)
         except PermissionError as error:
@@ -115,22 +126,29 @@ class Listing:
         except OSError as error:
             memory = f"; {self.file} may remember it wrongly: delete that file" if self._known else ""
             raise UserError(f"{folder}: this folder cannot be listed: {error.strerror or error}{memory}") from error
-        if there.st_mtime_ns < before - _SETTLED * 10**9:
+        if there.st_ctime_ns < before - _SETTLED * 10**9:
             self._settled[str(folder)] = entries
-        return entries
+        return entries, (there.st_dev, there.st_ino)
 
 
-def _listed(folder: Path, changed: tuple[int, int, int]) -> _Entries:
+def _listed(folder: Path, changed: tuple[int, int]) -> _Entries:
     files, folders = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
             if name[0] == ".":
                 continue
-            if entry.is_file():
-                files.append(name)
-            elif entry.is_dir():
-                folders.append(name)
+            try:
+                if entry.is_file():
+                    files.append(name)
+                elif entry.is_dir():
+                    folders.append(name)
+            except PermissionError as error:
+                raise UserError(f"{entry.path}: no permission to see what this link leads to") from error
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                # a link that leads to itself: as dead as one that leads nowhere
     return _Entries(changed, sorted(files), sorted(folders))
 
 
@@ -149,8 +167,8 @@ def _remembered(file: Path) -> dict[str, _Entries]:
         if kept["sslkit listing"] != _VERSION:
             return {}
         return {
-            path: _Entries((time_ns, device, inode), _names(files), _names(folders))
-            for path, (time_ns, device, inode, files, folders) in kept["folders"].items()
+            path: _Entries((time_ns, inode), _names(files), _names(folders))
+            for path, (time_ns, inode, files, folders) in kept["folders"].items()
         }
     except FileNotFoundError:
         return {}

@@ -127,7 +127,6 @@ class ImageFolder(Dataset):
             self._splits = train_and_test(folder / "train", folder / held_out, kinds, files, channel_axis)
         else:
             self._splits = _one_folder(folder, kinds, test_fraction, files, channel_axis)
-        files.keep()
 
     def split(self, which: Split) -> Images | None:
         """The images of a split; None for ``test`` if there is none."""
@@ -140,7 +139,7 @@ def existing_folder(root: str) -> Path:
     Raises:
         UserError: if it is no folder, or may not be read.
     """
-    folder = Path(root).expanduser().absolute()
+    folder = _absolute("root", root)
     try:
         if not root or not folder.exists():
             raise UserError(f"root is {root!r}: there is no such folder")
@@ -151,9 +150,22 @@ def existing_folder(root: str) -> Path:
     return folder
 
 
+def _absolute(key: str, path: str) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise UserError(f"{key} is {path!r}: there is no user of that name") from error
+
+
 def open_listing(file: str | None) -> Listing:
-    """What a data set's ``listing`` names."""
-    return Listing(None if file is None else Path(file).expanduser().absolute())
+    """What a data set's ``listing`` names.
+
+    Raises:
+        UserError: if that is no file's name, or a file of something else.
+    """
+    if file == "":
+        raise UserError("listing is '': name a file, or null")
+    return Listing(None if file is None else _absolute("listing", file))
 
 
 def train_and_test(
@@ -267,7 +279,8 @@ def _classes(names: Sequence[str]) -> tuple[str, ...] | None:
         if not folder:
             return None
         folders.append(folder)
-    return tuple(folders) if len(folders) > 1 else None
+    # by their names: paths are sorted otherwise, as "a-b/" comes before "a/"
+    return tuple(sorted(folders)) if len(folders) > 1 else None
 
 
 def _share(name: str) -> float:

@@ -35,8 +35,6 @@ class ImageNet(Dataset):
             if images.classes is None:
                 raise UserError(f"the {which} images below {folder} do not lie in class folders; {expected}")
 
-        files.keep()
-
     def split(self, which: Split) -> Images | None:
         """The images of a split: ``test`` is ImageNet's ``val``."""
         return self._splits[which]

@@ -41,7 +41,8 @@ def _kept_memory(device: torch.device) -> Iterator[None]:
     Otherwise the system takes back the large tensors that a step frees, and hands out empty pages at the next one: up
     to a tenth of a small net's step (docs/speed.md). Whoever has told glibc's malloc otherwise is left alone.
     """
-    told = any(name.startswith("MALLOC_") or "glibc.malloc" in value for name, value in os.environ.items())
+    told = any(name.startswith("MALLOC_") for name in os.environ)
+    told = told or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
     library = ctypes.CDLL(None) if device.type == "cpu" and sys.platform == "linux" else None
     if told or not hasattr(library, "mallopt"):
         yield
