@@ -146,7 +146,7 @@ def test_an_interrupted_runner_lets_its_runs_save(tmp_path: Path) -> None:
     assert runner.code(100) == 130, runner.said
     assert "runs save first" in runner.said
     assert runner.said.count("stopped, and goes on next time") == 2
-    assert runner.said.rstrip().endswith("the same command goes on where it was")
+    assert runner.complained.rstrip().endswith("the same command goes on where it was")
     for folder in (tmp_path / "abl/runs").iterdir():
         assert list((folder / "checkpoints").glob("step-*"))
 
