@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from sslkit.evaluate.frozen import FrozenBackbone
+from sslkit.evaluation.frozen import FrozenBackbone
 from sslkit.parts import Backbone, Dataset, Images, Preprocess, Split, Tokens
 
 GREY = Preprocess(size=8, mean=(0.5,), std=(0.25,), channels=1)

@@ -16,9 +16,9 @@ from evaluation_parts import GREY, Colours, Patterns, TinyConv, freeze, tiny_con
 from sslkit.data.preprocess import normalize, preprocess_image
 from sslkit.data.reading import BadImage, UnreadableImage, read_image
 from sslkit.errors import RunError
-from sslkit.evaluate.borrow import borrowed
-from sslkit.evaluate.chunks import PreprocessedImages, Share
-from sslkit.evaluate.frozen import FrozenBackbone
+from sslkit.evaluation.borrow import borrowed
+from sslkit.evaluation.chunks import PreprocessedImages, Share
+from sslkit.evaluation.frozen import FrozenBackbone
 from sslkit.parts import Images, Preprocess, keyed_randomness
 
 

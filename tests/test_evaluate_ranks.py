@@ -13,8 +13,8 @@ import torch.distributed as dist
 
 from evaluation_parts import GREY, PLAIN, ColourPatches, NoImages, Patterns, Splits, freeze, tiny_conv
 from mask_datasets import SIDE, davis, voc
-from sslkit.evaluate.gather import gather_rows
-from sslkit.evaluate.runner import EvaluationResult, run_evaluators
+from sslkit.evaluation.gather import gather_rows
+from sslkit.evaluation.runner import EvaluationResult, run_evaluators
 from sslkit.parts.collectives import gather_items
 from sslkit_evaluators.knn import KNN
 from sslkit_evaluators.segmentation import Segmentation

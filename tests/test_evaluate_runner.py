@@ -14,7 +14,7 @@ import torch
 
 from evaluation_parts import GREY, Patterns, Splits, TinyConv, tiny_conv
 from sslkit.errors import RunError, UserError
-from sslkit.evaluate.runner import EvaluationResult, run_evaluators
+from sslkit.evaluation.runner import EvaluationResult, run_evaluators
 from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, Metrics
 
 

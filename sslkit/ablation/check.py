@@ -8,7 +8,7 @@ import json
 import torch
 
 from sslkit.engine.build import build_run, dataset, evaluators, length, training_images
-from sslkit.evaluate.needs import check_evaluators
+from sslkit.evaluation.needs import check_evaluators
 from sslkit.parts.dataset import Dataset
 from sslkit.recipe.model import PartSpec, Recipe
 

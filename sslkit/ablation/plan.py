@@ -78,7 +78,7 @@ def _folder(name: str, taken: set[str]) -> str:
 
 
 def _check_metrics(recipe: Recipe, metrics: tuple[str, ...]) -> None:
-    # without a teacher the student is judged in its place (sslkit.evaluate.runner)
+    # without a teacher the student is judged in its place (sslkit.evaluation.runner)
     nets = {key: spec.when.which if recipe.teacher else ("student",) for key, spec in recipe.evaluate.items()}
     owners = {f"{net}/{key}" for key, which in nets.items() for net in which}
     for metric in metrics:

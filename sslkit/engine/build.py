@@ -26,7 +26,7 @@ from sslkit.engine.precision import Precision
 from sslkit.engine.promises import check_created, check_split
 from sslkit.engine.run import Run
 from sslkit.errors import UserError, nearest
-from sslkit.evaluate.borrow import in_eval_mode
+from sslkit.evaluation.borrow import in_eval_mode
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.clip import Clip

@@ -27,7 +27,7 @@ from sslkit.data.reading import UnreadableImage
 from sslkit.data.shrunk import read_shrunk
 from sslkit.engine.files import write_bytes, write_json
 from sslkit.errors import UserError
-from sslkit.evaluate.chunks import Share
+from sslkit.evaluation.chunks import Share
 from sslkit.parts.bands import Bands
 from sslkit.parts.dataset import Images
 

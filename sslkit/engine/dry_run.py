@@ -14,7 +14,7 @@ from sslkit.engine import promises
 from sslkit.engine.network import Network
 from sslkit.engine.run import Run
 from sslkit.errors import RunError, UserError
-from sslkit.evaluate.borrow import in_eval_mode
+from sslkit.evaluation.borrow import in_eval_mode
 from sslkit.parts.bands import Bands
 from sslkit.parts.position import Position
 from sslkit.parts.randomness import generator, keyed_randomness

@@ -127,7 +127,7 @@ class _Sections:
     def check_best_metric(self, checkpoint: Checkpointing, evaluate: dict[str, EvaluateSpec]) -> None:
         if checkpoint.best_metric is None:
             return
-        # without a teacher the student is judged in its place (sslkit.evaluate.runner)
+        # without a teacher the student is judged in its place (sslkit.evaluation.runner)
         has_teacher = self.optional_part("teacher", "teacher") is not None
         owners = {
             f"{net if has_teacher else 'student'}/{key}" for key, spec in evaluate.items() for net in spec.when.which

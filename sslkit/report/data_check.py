@@ -19,7 +19,7 @@ from sslkit.data.reading import UnreadableImage, as_picture, read_image
 from sslkit.engine.build import dataset
 from sslkit.engine.construct import construct
 from sslkit.engine.files import write_json
-from sslkit.evaluate.chunks import Share
+from sslkit.evaluation.chunks import Share
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.bands import Bands
 from sslkit.parts.dataset import Images

@@ -11,7 +11,7 @@ from sslkit.engine.distributed import choose_device, is_first, process_group
 from sslkit.engine.precision import Precision
 from sslkit.engine.processor import processor
 from sslkit.errors import UserError
-from sslkit.evaluate.frozen import FrozenBackbone
+from sslkit.evaluation.frozen import FrozenBackbone
 from sslkit.parts.dataset import Dataset, Split
 from sslkit.report.console import say
 from sslkit.report.evaluation import loading

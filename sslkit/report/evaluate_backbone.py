@@ -15,8 +15,8 @@ from sslkit.engine.files import write_json
 from sslkit.engine.precision import Precision
 from sslkit.engine.processor import processor
 from sslkit.errors import UserError, nearest
-from sslkit.evaluate.needs import check_evaluators
-from sslkit.evaluate.runner import EvaluationResult, run_evaluators
+from sslkit.evaluation.needs import check_evaluators
+from sslkit.evaluation.runner import EvaluationResult, run_evaluators
 from sslkit.parts.evaluator import Evaluator
 from sslkit.plugins.registry import Registry
 from sslkit.recipe.overrides import Override

@@ -11,7 +11,7 @@ from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import Length
 from sslkit.engine.precision import Precision
 from sslkit.engine.run_folder import RunFolder
-from sslkit.evaluate.runner import run_evaluators
+from sslkit.evaluation.runner import run_evaluators
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.dataset import Dataset
 from sslkit.parts.evaluator import Evaluator

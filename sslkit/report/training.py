@@ -27,7 +27,7 @@ from sslkit.engine.run import Run
 from sslkit.engine.run_folder import RunFolder
 from sslkit.engine.saving import Saving
 from sslkit.engine.summary import summarise
-from sslkit.evaluate.needs import check_evaluators
+from sslkit.evaluation.needs import check_evaluators
 from sslkit.parts.collectives import world_size
 from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.watcher import RunInfo

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from sslkit.evaluate.needs import missing
-from sslkit.evaluate.runner import EvaluationResult, run_evaluators
+from sslkit.evaluation.needs import missing
+from sslkit.evaluation.runner import EvaluationResult, run_evaluators
 from sslkit.parts.backbone import Backbone, Tokens
 from sslkit.parts.dataset import Dataset, Images, Split
 from sslkit.parts.preprocess import Preprocess

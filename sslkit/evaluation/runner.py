@@ -15,8 +15,8 @@ import torch
 
 from sslkit.data.reading import BadImage
 from sslkit.errors import RunError, UserError, blame
-from sslkit.evaluate.frozen import FrozenBackbone
-from sslkit.evaluate.needs import missing
+from sslkit.evaluation.frozen import FrozenBackbone
+from sslkit.evaluation.needs import missing
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.collectives import gather_items, rank
 from sslkit.parts.dataset import Dataset, Images, Split

@@ -12,9 +12,9 @@ from torch import Tensor
 from sslkit.data.preprocess import normalize
 from sslkit.data.reading import BadImage, UnreadableImage
 from sslkit.errors import RunError
-from sslkit.evaluate.borrow import borrowed
-from sslkit.evaluate.chunks import PreprocessedImages, Share, StackChunk, load_chunks
-from sslkit.evaluate.gather import gather_rows
+from sslkit.evaluation.borrow import borrowed
+from sslkit.evaluation.chunks import PreprocessedImages, Share, StackChunk, load_chunks
+from sslkit.evaluation.gather import gather_rows
 from sslkit.parts.backbone import Backbone, Tokens, whole_patches
 from sslkit.parts.bands import Picture
 from sslkit.parts.collectives import gather_items, rank, world_size
