@@ -101,6 +101,11 @@ def divided(self: Any, student: Any, teacher: Any, views: Any, at: Any) -> LossT
     return LossTerms((rows / rows.std(0)).square().mean(), {}, {"mean": torch.zeros(6)})
 
 
+def centred(self: Any, student: Any, teacher: Any, views: Any, at: Any) -> LossTerms:
+    rows = student.projections["global0"].float()
+    return LossTerms((rows - rows.mean(0)).square().mean(), {}, {"mean": torch.zeros(6)})
+
+
 def with_unused_layer(self: Any, channels: int, image_size: int, width: int = 8) -> None:
     Pooled.__init__(self, channels, image_size, width)
     self.unused = nn.Linear(2, 2)
@@ -181,6 +186,7 @@ FAULTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "a log that keeps the graph": ("loss", {"forward": attached}, "terms"),
     "a loss in half precision": ("loss", {"forward": half}, "half_precision"),
     "a loss of duplicates that is not finite": ("loss", {"forward": divided}, "edges"),
+    "a loss that learns nothing of one image": ("loss", {"forward": centred}, "least_batch"),
     "a need that does not exist": ("loss", {"needs": frozenset({"projection"})}, "known_needs"),
     "a rule that moves the student": ("teacher", {"update": moves_student}, "moves_the_teacher_alone"),
     "a rule that forgets": (
@@ -218,6 +224,8 @@ class LocalMean(Centred):
         views: the augmenter's views.
         momentum: of the centre.
     """
+
+    least_batch = 2
 
     def forward(self, student: Any, teacher: Any, views: Any, at: Any) -> LossTerms:
         """A loss that forgets the other ranks."""

@@ -8,6 +8,7 @@ import json
 import torch
 
 from sslkit.engine.build import build_run, dataset, evaluators, length, training_images
+from sslkit.engine.dry_run import dry_run
 from sslkit.evaluation.needs import check_evaluators
 from sslkit.parts.dataset import Dataset
 from sslkit.recipe.model import PartSpec, Recipe
@@ -31,6 +32,7 @@ class Checker:
         # the machine that trains may have what this one lacks
         here = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, precision="fp32"))
         run = build_run(here, steps, classes, torch.device("cpu"))
+        dry_run(here, run, classes)
         judged = self._dataset(recipe.eval_data or recipe.data)
         check_evaluators(evaluators(recipe), recipe.evaluate, run.student.backbone, recipe.preprocess, judged)
         return steps.total

@@ -37,6 +37,8 @@ def check_attributes(spec: PartSpec, part: Any) -> None:
         odd = [view for view in part.views if not isinstance(view, ViewSpec)]
         if odd or not part.views:
             raise spec.breach("its views are to be one or more sslkit.parts.ViewSpec")
+    if spec.kind == "loss" and not (isinstance(least := part.images_needed(), int) and least >= 1):
+        raise spec.breach(f"its least_batch is {_called(least)} and not a whole number of 1 or more")
     if spec.kind == "schedule":
         value = part(Position(0, 1, 1))
         if isinstance(value, bool) or not isinstance(value, int | float):

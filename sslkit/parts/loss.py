@@ -46,10 +46,19 @@ class Loss(nn.Module, ABC):
             its own in ``__init__``.
         batch_statistics: whether the value is more than a mean over samples (contrastive, redundancy
             reduction): then gradient accumulation is not equal to the big batch, and the run says so.
+        least_batch: images of a micro-batch, over all ranks, that the value needs to teach anything; a smaller batch is
+            refused before training. None: 2 with ``batch_statistics``, else 1.
     """
 
     needs: frozenset[str] = frozenset({"projections"})
     batch_statistics: bool = False
+    least_batch: int | None = None
+
+    def images_needed(self) -> int:
+        """``least_batch``, or what stands for it."""
+        if self.least_batch is not None:
+            return self.least_batch
+        return 2 if self.batch_statistics else 1
 
     @abstractmethod
     def forward(self, student: Outputs, teacher: Outputs | None, views: Views, at: Position) -> LossTerms:

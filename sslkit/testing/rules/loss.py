@@ -10,14 +10,14 @@ from torch import Tensor
 from sslkit.parts.loss import Loss, LossTerms
 from sslkit.parts.outputs import Outputs
 from sslkit.parts.position import Position
-from sslkit.parts.views import Views
+from sslkit.parts.views import Views, ViewSpec
 from sslkit.testing.case import CLASSES, FEATURES, VIEWS, WIDTH, Case, changed, draw, require, state_of
 from sslkit.testing.case import untouched_generators as untouched
 
 _KNOWN = {"projections", "predictions", "features", "teacher", "labels"}
 
 
-def given(batch: int, seed: int = 0, fill: float | None = None) -> dict[str, Any]:
+def given(batch: int, seed: int = 0, fill: float | None = None, specs: tuple[ViewSpec, ...] = VIEWS) -> dict[str, Any]:
     """Student's and teacher's outputs and views of a batch, as leaf tensors with gradient."""
 
     def rows(offset: int, width: int, ids: list[str]) -> dict[str, Tensor]:
@@ -27,11 +27,11 @@ def given(batch: int, seed: int = 0, fill: float | None = None) -> dict[str, Any
             made[view] = (values if fill is None else torch.full_like(values, fill)).requires_grad_()
         return made
 
-    everything, large = [view.id for view in VIEWS], [view.id for view in VIEWS if view.teacher]
+    everything, large = [view.id for view in specs], [view.id for view in specs if view.teacher]
     return {
         "student": Outputs(rows(1, FEATURES, everything), rows(2, WIDTH, everything), rows(3, WIDTH, everything)),
         "teacher": Outputs(rows(4, FEATURES, large), rows(5, WIDTH, large)),
-        "views": Views(VIEWS, {}, torch.arange(batch), torch.arange(batch) % CLASSES),
+        "views": Views(specs, {}, torch.arange(batch), torch.arange(batch) % CLASSES),
     }
 
 
@@ -106,8 +106,12 @@ def half_precision(case: Case) -> None:
 
 
 def edges(case: Case) -> None:
-    """A single sample, duplicates and outputs of zero give a finite total and finite gradients."""
-    for label, batch, fill in (("a single sample", 1, None), ("duplicates", 4, 1.0), ("outputs of zero", 4, 0.0)):
+    """Its least batch, duplicates and outputs of zero give a finite total and finite gradients."""
+    least = case.build().images_needed()
+    many = max(4, least)
+    for label, batch, fill in (
+        (f"a batch of {least}", least, None), ("duplicates", many, 1.0), ("outputs of zero", many, 0.0),
+    ):  # fmt: skip
         inputs = given(batch, fill=fill)
         total = case.build()(**inputs, at=_at()).total
         require(bool(total.isfinite()), f"of {label} its total is {total.item()}")
@@ -115,6 +119,18 @@ def edges(case: Case) -> None:
         gradients = {name: t.grad for name, t in leaves(inputs["student"]).items() if t.grad is not None}
         wrong = [name for name, gradient in gradients.items() if not bool(gradient.isfinite().all())]
         require(not wrong, f"of {label} the gradient of {', '.join(wrong[:2])} is not finite")
+
+
+def least_batch(case: Case) -> None:
+    """Of two views of its least batch (``least_batch``; one image, if it names none) something is learned."""
+    two = tuple(view for view in VIEWS if view.teacher)
+    loss = case.build(views=two)
+    inputs, count = given(loss.images_needed(), specs=two), loss.images_needed()
+    loss(**inputs, at=_at()).total.backward()
+    gradients = [tensor.grad for tensor in leaves(inputs["student"]).values() if tensor.grad is not None]
+    # what float32 leaves of a gradient of zero
+    learns = any(float(gradient.abs().max()) > 1e-6 for gradient in gradients)
+    require(learns, f"of a batch of {count} nothing is learned: set least_batch to what it needs")
 
 
 def run_steps(loss: Loss, steps: range, micros: int = 1) -> list[Tensor]:
@@ -148,5 +164,6 @@ def micro_batches(case: Case) -> None:
 
 
 RULES = (
-    known_needs, terms, only_the_student_learns, no_side_effects, half_precision, edges, resumes, micro_batches,
+    known_needs, terms, only_the_student_learns, no_side_effects, half_precision, edges, least_batch, resumes,
+    micro_batches,
 )  # fmt: skip
