@@ -89,7 +89,7 @@ CHANGES = [
     ("batch_size: 64", "micro_batches: 3",
      "r.yaml:13: train.micro_batches: must divide train.batch_size, so that all parts of a batch are equally large, got 3"),
     ("batch_size: 64", "precision: bf61",
-     "r.yaml:13: train.precision: expected one of fp32, bf16, fp16, got 'bf61'; did you mean 'bf16'?"),
+     "r.yaml:13: train.precision: expected one of auto, fp32, bf16, fp16, got 'bf61'; did you mean 'bf16'?"),
     ("every: 2", "evry: 2",
      "r.yaml:15: evaluate.knn.evry: there is no such option of the evaluator 'knn'; did you mean 'every'?"),
     ("every: 2", "every: -1", "r.yaml:15: evaluate.knn.every: must be at least 0; 0 evaluates at the end only, got -1"),

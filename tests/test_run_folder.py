@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sslkit.engine.run_folder import RunFolder, different_keys
+from sslkit.engine.run_folder import RunFolder
 from sslkit.errors import UserError
 from sslkit.plugins.manager import load_registry
+from sslkit.recipe.continuing import Kind, changes_between
 from sslkit.recipe.load import completed, load_recipe
 from tiny_run import TINY
 
@@ -144,4 +145,4 @@ def test_keys_that_differ_and_keys_that_may() -> None:
     now = {"seed": 1, "train": {"epochs": 3, "workers": 4}, "head": {"name": "x", "out_dim": 4, "new": True}}
     now |= {"data": {"name": "y", "root": "moved"}, "evaluate": {}, "watch": {"csv": {}}}
     was = {**RECIPE, "data": {"name": "y", "root": "there"}, "evaluate": {"knn": {"k": [1]}}}
-    assert different_keys(was, now) == {"seed": (0, 1), "head.new": ("absent", True)}
+    assert changes_between(was, now).of(Kind.OTHER) == {"seed": (0, 1), "head.new": ("absent", True)}

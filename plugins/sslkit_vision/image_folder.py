@@ -10,13 +10,14 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
 from sslkit.errors import UserError
-from sslkit.parts import Axis, Dataset, Images, Split, file_stamp, open_image
+from sslkit.parts import Axis, Dataset, Effect, Images, Split, file_stamp, open_image
 from sslkit_vision.file_listing import Listing
 from sslkit_vision.image_files import read_array, readable_extensions
 
@@ -112,7 +113,7 @@ class ImageFolder(Dataset):
         test_fraction: float = 0.0,
         extensions: list[str] | None = None,
         channel_axis: Axis | None = None,
-        listing: str | None = None,
+        listing: Annotated[str | None, Effect.NONE] = None,
     ) -> None:
         if not (math.isfinite(test_fraction) and 0 <= test_fraction < 1):
             raise UserError(f"test_fraction is {test_fraction}: it must be at least 0 and below 1")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from sslkit.errors import UserError
-from sslkit.parts import Dataset, Images, Split
+from sslkit.parts import Dataset, Effect, Images, Split
 from sslkit_vision.image_files import readable_extensions
 from sslkit_vision.image_folder import existing_folder, open_listing, train_and_test
 
@@ -18,7 +20,7 @@ class ImageNet(Dataset):
         listing: a file that remembers the names found, as for ``image_folder``.
     """
 
-    def __init__(self, root: str = "data/imagenet", listing: str | None = None) -> None:
+    def __init__(self, root: str = "data/imagenet", listing: Annotated[str | None, Effect.NONE] = None) -> None:
         expected = "expected a folder with train/CLASS/*.JPEG and val/CLASS/*.JPEG"
         try:
             folder = existing_folder(root)

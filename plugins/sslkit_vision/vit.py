@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sslkit.errors import UserError
-from sslkit.parts import Backbone, Tokens
+from sslkit.parts import Backbone, Effect, Tokens
 from sslkit_vision.conv_stem import conv_stem
 from sslkit_vision.vit_names import ARCHITECTURES, recognised, timm_call
 
@@ -59,7 +59,7 @@ class ViT(Backbone):
         drop_path_rate: float = 0.1,
         init_std: float = 0.02,
         stem: Literal["patch", "conv"] = "patch",
-        recompute: bool = False,
+        recompute: Annotated[bool, Effect.ROUNDING] = False,
     ) -> None:
         super().__init__()
         width, blocks, head_count = (

@@ -10,11 +10,14 @@ import yaml
 from sslkit.ablation.code import difference
 from sslkit.ablation.layout import Layout
 from sslkit.ablation.plan import Member
-from sslkit.engine.run_folder import FREE_KEYS, Complete, flat_recipe
+from sslkit.engine.run_folder import Complete
 from sslkit.errors import UserError
+from sslkit.recipe.continuing import Kind, Pair, changes_between, listed
 
-#: Of the keys that a continued run may change, those that change what its numbers are.
-_MATTER = ("evaluate", "eval_data")
+#: Changes that leave a run's results what they are.
+_HARMLESS = (Kind.FREE, Kind.ROUNDING)
+#: Sections that change no training, and yet what the results are.
+_MATTER = ("evaluate.", "eval_data.")
 
 
 def refuse_other(layout: Layout, members: Mapping[str, Member], complete: Complete) -> None:
@@ -33,23 +36,22 @@ def refuse_other(layout: Layout, members: Mapping[str, Member], complete: Comple
             there = yaml.safe_load((layout.run(name) / "recipe.yaml").read_text("utf-8"))
         except (OSError, yaml.YAMLError):
             continue
-        differing = _differing(complete(there), member.resolved) if isinstance(there, Mapping) else ()
+        differing = _differing(complete(there), member) if isinstance(there, Mapping) else {}
         if differing:
-            key, old, new = differing
             raise UserError(
-                f"{layout.run(name)} holds a run of another recipe ({key}: {old} there, {new} now): this is the folder "
-                "of another ablation; name another one with --out"
+                f"{layout.run(name)} holds a run of another recipe ({listed(differing)}): this is the folder of "
+                "another ablation; give the overrides that it was begun with, or name another folder with --out"
             )
 
 
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, Any, Any] | tuple[()]:
-    before, now = flat_recipe(old), flat_recipe(new)
-    free = tuple(key for key in FREE_KEYS if key not in _MATTER)
-    for key in [*now, *before]:
-        pair = before.get(key, "absent"), now.get(key, "absent")
-        if pair[0] != pair[1] and not key.startswith(free):
-            return key, *pair
-    return ()
+def _differing(there: Mapping[str, Any], member: Member) -> dict[str, Pair]:
+    changes = changes_between(there, member.resolved, member.effects)
+    return {
+        key: pair
+        for kind in Kind
+        for key, pair in changes.of(kind).items()
+        if kind not in _HARMLESS or f"{key}.".startswith(_MATTER)
+    }
 
 
 def stale_runs(layout: Layout, members: Mapping[str, Member]) -> dict[str, str]:

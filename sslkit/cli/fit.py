@@ -51,7 +51,7 @@ def run(argv: Sequence[str]) -> int:
         return 0
     from sslkit.report.training import fit_recipe
 
-    fit_recipe(recipe, args.out, args.fresh, registry)
+    fit_recipe(recipe, args.out, args.fresh, registry, args.extend)
     return 0
 
 
@@ -62,6 +62,7 @@ def _words() -> Words:
     add("--recipe", required=True, metavar="FILE_OR_NAME", help="a YAML file, or a name from `sslkit recipes list`")
     add("--out", type=Path, metavar="DIR", help="the run folder (default: runs/RECIPE)")
     add("--fresh", action="store_true", help="start anew; an older run in the folder is moved aside")
+    add("--extend", action="store_true", help="go on with another train.epochs than the run in the folder has")
     add_plugin_flags(words)
     add("--print_config", action="store_true", help="print the recipe with every default, and stop")
     return words

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sslkit.data.shrunk import ShrunkImages
 from sslkit.engine.batchnorm import synchronise
@@ -124,6 +125,7 @@ def build_run(recipe: Recipe, steps: Length, classes: int | None, device: torch.
     optimizer = part.create(parameter_groups(student, recipe.param_groups))
     check_created(recipe.optimizer, optimizer)
     per = recipe.train.lr_per_images
+    precision = Precision(recipe.train.precision, device)
     lr = part.lr.scaled(recipe.train.batch_size / per) if per else part.lr
     return Run(
         seed=recipe.seed,
@@ -139,8 +141,8 @@ def build_run(recipe: Recipe, steps: Length, classes: int | None, device: torch.
         optimizer=optimizer,
         rates=Rates(lr, part.weight_decay, steps.total, steps.steps_per_epoch),
         clip=cast(Clip, construct(recipe.clip)) if recipe.clip else None,
-        precision=Precision(recipe.train.precision, device),
-        guard=Guard(scaled=recipe.train.precision == "fp16"),
+        precision=precision,
+        guard=Guard(scaled=precision.name == "fp16"),
         acting=Acting(_acting_parts(recipe, student, rule, losses)),
         micro_batches=recipe.train.micro_batches,
     )
@@ -216,16 +218,22 @@ def _check_read(recipe: Recipe, student: Network, losses: Mapping[str, Loss]) ->
 
 
 def _tell_statistics(recipe: Recipe, student: Network, losses: Mapping[str, Loss]) -> None:
-    if recipe.train.micro_batches == 1:
-        return
-    named = [key for key, loss in losses.items() if loss.batch_statistics]
-    if any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in student.modules()):
-        named.append("BatchNorm")
-    if named:
+    named = [*whole_batch_losses(losses), *batch_norms(student)]
+    if recipe.train.micro_batches > 1 and named:
         log.warning(
             "train.micro_batches %d is not the big batch for what looks at the whole batch: %s",
             recipe.train.micro_batches, ", ".join(named),
         )  # fmt: skip
+
+
+def whole_batch_losses(losses: Mapping[str, Loss]) -> list[str]:
+    """The ids of the losses whose value is more than a mean over samples."""
+    return [key for key, loss in losses.items() if loss.batch_statistics]
+
+
+def batch_norms(net: nn.Module) -> list[str]:
+    """``BatchNorm``, if the net has any."""
+    return ["BatchNorm"] if any(isinstance(module, _BatchNorm) for module in net.modules()) else []
 
 
 def _check_sizes(recipe: Recipe, augmenter: Augmenter, backbone: Backbone) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,6 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sslkit.errors import RunError, UserError, lost_process
 from sslkit.parts.collectives import rank, world_size
+
+T = TypeVar("T")
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -121,3 +123,11 @@ def first_decides() -> Iterator[None]:
         raise mistake
     if told[0] is not None:
         raise UserError(told[0])
+
+
+def from_first(value: T) -> T:
+    """The first rank's value, on all ranks, which must call it together."""
+    values = [value]
+    if world_size() > 1:
+        dist.broadcast_object_list(values, src=0)
+    return values[0]

@@ -12,17 +12,9 @@ import yaml
 from sslkit.engine.files import gone, leftovers, write_json, write_text
 from sslkit.engine.folder_lock import FolderLock
 from sslkit.errors import RunError, UserError
+from sslkit.parts.effect import Effect
+from sslkit.recipe.continuing import Changes, Kind, changes_between, listed
 from sslkit.recipe.dump import to_yaml
-
-#: Recipe keys that may differ when a run is continued: they change how it runs and is judged, and not what it is meant
-#: to train (another device or number of threads may change last bits). That the images are the same is checked by
-#: their names, wherever they lie.
-FREE_KEYS = (
-    "train.workers", "train.worker_timeout", "train.threads", "train.device", "train.max_steps", "train.log_every",
-    "train.on_nonfinite", "train.max_nonfinite", "train.on_bad_image", "train.max_bad_fraction",
-    "checkpoint", "watch", "evaluate", "eval_data", "data.root", "data.listing",
-)  # fmt: skip
-
 
 Complete = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -41,14 +33,27 @@ class RunFolder:
         self.summary_file = path / "summary.json"
         self._lock: FolderLock | None = None
 
-    def open(self, resolved: Mapping[str, Any], fresh: bool, complete: Complete = lambda there: there) -> None:
+    def open(
+        self,
+        resolved: Mapping[str, Any],
+        fresh: bool,
+        complete: Complete = lambda there: there,
+        effects: Mapping[str, Effect] | None = None,
+        extend: bool = False,
+    ) -> Changes | None:
         """Take the folder for a run of this recipe; what was there before is continued.
 
         Args:
             resolved: the resolved recipe.
-            fresh: start anew: what was there is moved aside, never deleted.
+            fresh: start from scratch: what was there is moved aside, never deleted.
             complete: adds the options that have come since to the recipe that is there
                 (:func:`sslkit.recipe.load.completed`).
+            effects: the marks of options (:func:`sslkit.recipe.continuing.effects_of`).
+            extend: whether the run may have another length than the one that is there.
+
+        Returns:
+            how the recipe differs from that of the run that is there, whose recipe stays until :meth:`keep`; None for
+            a new run, whose recipe is written.
 
         Raises:
             UserError: if the folder holds a run of another recipe (naming the keys that differ), something that is
@@ -62,12 +67,35 @@ class RunFolder:
                 move_aside(self.path)
                 self.close()
                 self._make()
-            self._check_recipe(resolved, complete)
+            there = self.trained()
+            if there is None:
+                write_text(self.path / "recipe.yaml", to_yaml(resolved))
+                return None
+        except OSError as error:
+            raise self._unwritable(error) from error
+        changes = changes_between(complete(there), resolved, effects)
+        self._refuse_other(changes, extend)
+        return changes
+
+    def keep(self, resolved: Mapping[str, Any]) -> None:
+        """Write the recipe that a run is continued with; the summary of a shorter run is kept beside it.
+
+        Raises:
+            UserError: if the folder cannot be written.
+        """
+        summary = self.summary()
+        try:
+            # first: killed in between, the folder holds an unfinished run of the old length
+            if summary is not None:
+                self.summary_file.rename(self.path / f"summary-{summary['epochs']}-epochs.json")
             write_text(self.path / "recipe.yaml", to_yaml(resolved))
         except OSError as error:
-            raise UserError(
-                f"--out {self.path}: cannot be written: {error.strerror or error}; name another folder with --out"
-            ) from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(
+            f"--out {self.path}: cannot be written: {error.strerror or error}; name another folder with --out"
+        )
 
     def _make(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -122,12 +150,16 @@ class RunFolder:
                 f"--out {self.path}: the folder holds {strange[0]!r} and is no run; name an empty or a new one"
             )
 
-    def _check_recipe(self, resolved: Mapping[str, Any], complete: Complete) -> None:
+    def trained(self) -> Mapping[str, Any] | None:
+        """The recipe of the run that is there; None where nothing was trained: then nothing is lost.
+
+        Raises:
+            UserError: if it cannot be read.
+        """
         file = self.path / "recipe.yaml"
-        # where nothing was trained (a first try with a mistake in it), nothing is lost
-        trained = self.summary_file.is_file() or (self.checkpoints.is_dir() and any(self.checkpoints.iterdir()))
-        if not self._holds_a_run() or not trained:
-            return
+        began = self.summary_file.is_file() or (self.checkpoints.is_dir() and any(self.checkpoints.iterdir()))
+        if not self._holds_a_run() or not began:
+            return None
         try:
             there = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -135,14 +167,32 @@ class RunFolder:
             raise UserError(f"{file} cannot be read as a recipe ({why}); restore it, or use --fresh") from error
         if not isinstance(there, Mapping):
             raise UserError(f"{file} is no recipe; restore it, or use --fresh")
-        differing = different_keys(complete(there), resolved)
-        if differing:
-            shown = "; ".join(f"{key}: {old} there, {new} now" for key, (old, new) in list(differing.items())[:6])
-            more = f" and {len(differing) - 6} more" if len(differing) > 6 else ""
+        return there
+
+    def _refuse_other(self, changes: Changes, extend: bool) -> None:
+        other = {**changes.of(Kind.OTHER), **({} if extend else changes.of(Kind.LENGTH))}
+        length = changes.of(Kind.LENGTH).get("train.epochs")
+        if other.keys() == changes.of(Kind.LENGTH).keys() and length and not extend:
+            raise UserError(self._another_length(*length))
+        if other:
             raise UserError(
-                f"{self.path} holds a run of another recipe ({shown}{more}); name another folder with --out, or start "
-                "anew with --fresh (the old run is moved aside)"
+                f"{self.path} holds a run of another recipe ({listed(other)}); name another folder with --out, or "
+                "start from scratch with --fresh (the old run is moved aside)"
             )
+
+    def _another_length(self, old: int, new: int) -> str:
+        finished = self.summary_file.is_file()
+        told = (
+            f"{self.path} holds {'a finished' if finished else 'an unfinished'} run of train.epochs {old}, not {new}: "
+        )
+        if finished and new < old:
+            return f"{told}it has trained longer already; for a shorter run name another folder with --out"
+        goes_on = "" if finished else f"; --train.epochs {old} finishes it as it began"
+        return (
+            f"{told}schedules depend on a run's whole length, so a run of {new} differs from its first step on. "
+            f"--extend goes on from where this one stands with the schedules of {new} epochs (the learning rate jumps "
+            f"to where they are by then){goes_on}; --fresh or another --out trains all {new} epochs from scratch"
+        )
 
 
 def move_aside(path: Path) -> Path:
@@ -151,24 +201,3 @@ def move_aside(path: Path) -> Path:
     while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
         number += 1
     return path.rename(aside)
-
-
-def different_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The dotted keys in which two resolved recipes differ, those that a continued run may change left out."""
-    before, now = flat_recipe(old), flat_recipe(new)
-    return {
-        key: (before.get(key, "absent"), now.get(key, "absent"))
-        for key in [*now, *(key for key in before if key not in now)]
-        if before.get(key, "absent") != now.get(key, "absent") and not key.startswith(FREE_KEYS)
-    }
-
-
-def flat_recipe(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A resolved recipe's values by their dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            found |= flat_recipe(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from sslkit.parts.dataset import Dataset, Images, Split
     from sslkit.parts.device_views import DeviceViews, WholeImages
+    from sslkit.parts.effect import Effect
     from sslkit.parts.evaluator import Evaluator, Features, Frozen, Metrics
     from sslkit.parts.head import Head
     from sslkit.parts.image_file import ImageFiles, file_content, file_stamp, open_image
@@ -55,6 +56,7 @@ _HOMES = {
     ],
     "dataset": ["Dataset", "Images", "Split"],
     "device_views": ["DeviceViews", "WholeImages"],
+    "effect": ["Effect"],
     "evaluator": ["Evaluator", "Features", "Frozen", "Metrics"],
     "head": ["Head"],
     "image_file": ["ImageFiles", "file_content", "file_stamp", "open_image"],
@@ -76,14 +78,14 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "DeviceViews", "Draws", "Evaluator", "Features",
-    "Frozen", "Head", "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart", "Outputs",
-    "Picture", "Position", "Preprocess", "Row", "RowQueue", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens",
-    "ViewSpec", "Views", "Watcher", "WeightsMisfit", "WholeImages", "at_least_float32", "channels_first",
-    "check_at_least", "check_positive", "common_width", "file_content", "file_stamp", "gather_items",
-    "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks", "mean_over_ranks", "named",
-    "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of", "sinkhorn", "student_views",
-    "sum_with_gradient", "view_partners", "whole_patches", "world_size",
+    "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "DeviceViews", "Draws", "Effect", "Evaluator",
+    "Features", "Frozen", "Head", "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights",
+    "OptimizerPart", "Outputs", "Picture", "Position", "Preprocess", "Row", "RowQueue", "RunInfo", "Schedule",
+    "Split", "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher", "WeightsMisfit", "WholeImages",
+    "at_least_float32", "channels_first", "check_at_least", "check_positive", "common_width", "file_content",
+    "file_stamp", "gather_items", "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks",
+    "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of",
+    "sinkhorn", "student_views", "sum_with_gradient", "view_partners", "whole_patches", "world_size",
 ]  # fmt: skip
 
 

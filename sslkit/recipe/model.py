@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sslkit.errors import UserError
+from sslkit.parts.effect import Effect
 from sslkit.parts.kinds import KINDS
 from sslkit.parts.preprocess import Preprocess
 from sslkit.recipe.settings import Checkpointing, EvaluateWhen, ParamRule, Train
@@ -25,6 +26,7 @@ class PartSpec:
         where: ``file:line`` of its section, for messages.
         places: ``file:line: key`` of the options that were given.
         owner: the plugin that brought it, and its distribution.
+        effects: what changing an option in the middle of a run does, for the options that are marked with it.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class PartSpec:
     where: str = field(default="", compare=False)
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
     owner: str = field(default="", compare=False)
+    effects: Mapping[str, Effect] = field(default_factory=dict, compare=False)
 
     def breach(self, what: str) -> UserError:
         """The error that the part's class does not keep the contract of its kind: the fault of its author.

@@ -14,8 +14,10 @@ class Train:
         epochs: passes over the data.
         batch_size: images an optimizer step, over all ranks and micro-batches.
         micro_batches: parts that each rank's share of a batch is computed in (gradient accumulation).
-        precision: autocast of both nets: ``fp32`` (none), ``bf16``, or ``fp16`` with loss scaling. Losses,
-            centers, the teacher and the optimizer stay in float32.
+        precision: autocast of both nets: ``fp32`` (none), ``bf16``, or ``fp16`` with loss scaling; ``auto``: bf16 where
+            the device computes in it (GPUs since Ampere, CPUs with AVX512-BF16 or AMX), fp16 on older GPUs, fp32 else;
+            the run's own recipe says which one it was, and the run keeps it on every machine. Losses, centers, the
+            teacher and the optimizer stay in float32.
         compile: let torch.compile make what runs the nets in training: fused on a GPU, after a minute or more of
             compiling; drop path then draws other numbers. Evaluators run the nets as they are.
         cuda_graphs: with ``compile``: record the nets' work once and play it, which takes the processor's share of a
@@ -51,7 +53,7 @@ class Train:
     epochs: int = 100
     batch_size: int = 256
     micro_batches: int = 1
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     compile: bool = False
     cuda_graphs: bool = False
     view_batching: Literal["all", "view"] = "all"

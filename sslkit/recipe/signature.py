@@ -6,9 +6,10 @@ import dataclasses
 import inspect
 import types
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from sslkit.errors import UserError
+from sslkit.parts.effect import Effect
 from sslkit.parts.schedule import Schedule
 
 _WORDS: dict[Any, str] = {
@@ -25,11 +26,13 @@ class Option:
         name: its name.
         hint: its resolved annotation.
         default: its default; ``inspect.Parameter.empty`` where it must be given.
+        effect: what changing it in the middle of a run does, where its author says so.
     """
 
     name: str
     hint: Any
     default: Any
+    effect: Effect | None = None
 
     @property
     def required(self) -> bool:
@@ -64,6 +67,7 @@ def options_of(cls: type, context: frozenset[str] = frozenset()) -> dict[str, Op
     """
     try:
         hints = get_type_hints(cls.__init__)  # type: ignore[misc]
+        marked = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
         parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
     except Exception as error:
         raise _faulty(cls, f"its annotations cannot be resolved ({type(error).__name__}: {error})") from error
@@ -80,8 +84,13 @@ def options_of(cls: type, context: frozenset[str] = frozenset()) -> dict[str, Op
         if name == "name" or name not in hints or not _is_plain(hints[name]):
             raise _faulty(cls, f"its option {name!r} has {_complaint(name, hints)}")
         default = factories[name]() if name in factories else parameter.default
-        options[name] = Option(name, hints[name], default)
+        options[name] = Option(name, hints[name], default, _effect(marked[name]))
     return options
+
+
+def _effect(hint: Any) -> Effect | None:
+    marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
+    return next((mark for mark in marks if isinstance(mark, Effect)), None)
 
 
 def _faulty(cls: type, why: str) -> UserError:

@@ -61,7 +61,8 @@ class Specs:
                 raise stack[0].error(f"there is no such option of the {noun}; {nearest(key, [*options, *beside])}")
         values = {option.name: self._value(option, stacks, named.at, noun) for option in options.values()}
         places = {key: stack[-1].place for key, stack in stacks.items()}
-        return PartSpec(kind, name, target, values, named.at.section, places, part.owner)
+        effects = {option.name: option.effect for option in options.values() if option.effect is not None}
+        return PartSpec(kind, name, target, values, named.at.section, places, part.owner, effects)
 
     def settings(self, cls: type[T], stacks: Stacks, at: Given) -> T:
         """One of the dataclasses of settings, typed and within its ranges.

@@ -18,6 +18,7 @@ def fit(
     *,
     out: str | Path | None = None,
     fresh: bool = False,
+    extend: bool = False,
     plugins: Sequence[str | Path] | str | Path = (),
 ) -> RunResult:
     """Train from a recipe; the same call again continues an unfinished run.
@@ -26,7 +27,8 @@ def fit(
         recipe: a file, the bare name of a shipped recipe, or a recipe as plain data.
         overrides: dotted keys and values, as in ``{"head.use_bn": True}``.
         out: the run folder; by default ``runs/`` and the recipe's name.
-        fresh: start anew; an older run in the folder is moved aside.
+        fresh: start from scratch; an older run in the folder is moved aside.
+        extend: let the run in the folder have more (or fewer) epochs than it was begun with, from where it stands.
         plugins: single-file plugins to load besides the installed ones.
 
     Raises:
@@ -36,4 +38,4 @@ def fit(
     """
     registry = load_registry(plugins)
     loaded = load_recipe(recipe, overrides_from(overrides or {}), registry)
-    return fit_recipe(loaded, Path(out) if out else None, fresh, registry)
+    return fit_recipe(loaded, Path(out) if out else None, fresh, registry, extend)

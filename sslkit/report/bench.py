@@ -16,12 +16,14 @@ from sslkit.data.batch import Batch
 from sslkit.data.loading import AugmentedImages, StepSampler, chosen_workers, loaded, make_loader
 from sslkit.engine.build import Length, build_run, dataset, length, prepared_images, training_images
 from sslkit.engine.distributed import choose_device
+from sslkit.engine.dry_run import dry_run
 from sslkit.engine.processor import processor
 from sslkit.engine.run import Run
 from sslkit.engine.step import StepReport, training_step
 from sslkit.engine.summary import peak_memory_mb
 from sslkit.parts.position import Position
 from sslkit.recipe.model import Recipe
+from sslkit.report.console import logging_to
 
 #: What a step calls, as told, and on what of a run.
 _PARTS = {
@@ -120,12 +122,14 @@ def bench(recipe: Recipe, steps: int) -> Bench:
         UserError: for whatever the recipe's parts refuse.
     """
     device = choose_device(recipe.train.device)
-    with processor(device, recipe.train.threads):
+    with processor(device, recipe.train.threads), logging_to(None):
         data = dataset(recipe.data)
         images = prepared_images(recipe, training_images(recipe, data))
         total = length(recipe, len(images))
         classes = len(images.classes) if images.classes is not None else None
         run = build_run(recipe, total, classes, device)
+        dry_run(recipe, run, classes)
+        run.precision.warn_if_slow()
         views = AugmentedImages(images, run.augmenter, recipe.preprocess.channels, recipe.seed)
         if recipe.train.compile:
             run.compile_nets(recipe.train.cuda_graphs)

@@ -13,7 +13,7 @@ from sslkit.engine.processor import processor
 from sslkit.errors import UserError
 from sslkit.evaluation.frozen import FrozenBackbone
 from sslkit.parts.dataset import Dataset, Split
-from sslkit.report.console import say
+from sslkit.report.console import logging_to, say
 from sslkit.report.evaluation import loading
 from sslkit.report.judged import Judged
 
@@ -33,9 +33,11 @@ def embed(found: Judged, out: Path) -> None:
     """
     train = found.by.train
     device = choose_device(train.device)
-    with processor(device, None), process_group(device):
-        dtype = Precision(train.precision, device).dtype
-        with FrozenBackbone(found.backbone.to(device), device=device, precision=dtype, **loading(found.by)) as frozen:
+    with processor(device, None), process_group(device), logging_to(None):
+        precision = Precision(train.precision, device)
+        precision.warn_if_slow()
+        net, dtype = found.backbone.to(device), precision.dtype
+        with FrozenBackbone(net, device=device, precision=dtype, **loading(found.by)) as frozen:
             table = _columns(frozen, found.data)
         if not len(table["names"]):
             reasons = "; the first: " + f"{frozen.bad[0].name}: {frozen.bad[0].reason}" if frozen.bad else ""

@@ -20,7 +20,7 @@ from sslkit.evaluation.runner import EvaluationResult, run_evaluators
 from sslkit.parts.evaluator import Evaluator
 from sslkit.plugins.registry import Registry
 from sslkit.recipe.overrides import Override
-from sslkit.report.console import say, show
+from sslkit.report.console import logging_to, say, show
 from sslkit.report.evaluation import loading
 from sslkit.report.judged import Judged
 
@@ -43,16 +43,18 @@ def evaluate_backbone(found: Judged, evaluator: str | None, folder: Path) -> Eva
     """
     by = found.by
     device = choose_device(by.train.device)
-    with processor(device, None), process_group(device):
+    with processor(device, None), process_group(device), logging_to(None):
         wanted = {key: spec for key, spec in by.evaluate.items() if evaluator in (None, key)}
         judges = {key: cast(Evaluator, construct(spec.part)) for key, spec in wanted.items()}
         check_evaluators(judges, wanted, found.backbone, by.preprocess, found.data)
+        precision = Precision(by.train.precision, device)
+        precision.warn_if_slow()
         result = run_evaluators(
             {key: (judge, (found.net,)) for key, judge in judges.items()},
             {found.net: found.backbone.to(device)},
             found.data,
             device=device,
-            precision=Precision(by.train.precision, device).dtype,
+            precision=precision.dtype,
             out_dir=folder,
             **loading(by),
         )

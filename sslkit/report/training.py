@@ -15,13 +15,15 @@ from sslkit.data.loading import AugmentedImages, check_readable
 from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import build_run, dataset, evaluators, length, prepared_images, training_images, watchers
 from sslkit.engine.checkpoint import CheckpointStore
-from sslkit.engine.distributed import choose_device, first_decides, is_first, process_group
+from sslkit.engine.continued import check_changes, check_length, report
+from sslkit.engine.distributed import choose_device, first_decides, from_first, is_first, process_group
 from sslkit.engine.dry_run import dry_run
 from sslkit.engine.environment import environment
 from sslkit.engine.faults import Faults
 from sslkit.engine.files import write_json
 from sslkit.engine.hooks import Watching
 from sslkit.engine.loop import Loop
+from sslkit.engine.precision import settled, with_precision
 from sslkit.engine.processor import processor
 from sslkit.engine.run import Run
 from sslkit.engine.run_folder import RunFolder
@@ -32,6 +34,7 @@ from sslkit.parts.collectives import world_size
 from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.watcher import RunInfo
 from sslkit.plugins.registry import Registry
+from sslkit.recipe.continuing import Changes, Kind, effects_of
 from sslkit.recipe.load import completed
 from sslkit.recipe.model import Recipe
 from sslkit.report.closing import show_results
@@ -55,29 +58,35 @@ class RunResult:
     summary: Mapping[str, Any]
 
 
-def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool, registry: Registry) -> RunResult:
+def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool, registry: Registry, extend: bool = False) -> RunResult:
     """Train from a resolved recipe (see :func:`sslkit.fit`)."""
     folder = RunFolder(out or Path("runs") / Path(recipe.source).stem)
     device = choose_device(recipe.train.device)
     with processor(device, recipe.train.threads), process_group(device, recipe.train.rank_timeout):
-        with first_decides():
-            if is_first():
-                folder.open(recipe.resolved, fresh, partial(completed, registry=registry))
         try:
+            changes = None
+            with first_decides():
+                if is_first():
+                    recipe = settled(recipe, None if fresh else folder.trained(), device)
+                    complete, effects = partial(completed, registry=registry), effects_of(recipe)
+                    changes = folder.open(recipe.resolved, fresh, complete, effects, extend)
+            recipe, changes = with_precision(recipe, from_first(recipe.train.precision)), from_first(changes)
             with logging_to(folder.path / "log.txt" if is_first() else None):
-                return _fit_in(recipe, folder, device)
+                return _fit_in(recipe, folder, device, changes)
         finally:
             folder.close()
 
 
-def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device) -> RunResult:
+def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device, changes: Changes | None) -> RunResult:
     finished = folder.summary()
-    if finished is not None:
+    if finished is not None and not (changes and changes.of(Kind.LENGTH)):
         say(f"{folder.path} holds this run, finished; start anew with --fresh, or elsewhere with --out")
         show_results(folder.path, finished)
         return RunResult(folder.path, finished)
-    loop, watching = _prepare(recipe, folder, device)
+    loop, watching = _prepare(recipe, folder, device, changes)
     resumed = loop.resume()
+    if changes:
+        _take_over(changes, recipe, folder, loop)
     if resumed:
         say(f"continuing {folder.path} at step {loop.standing.step} of {loop.steps.total}")
     else:
@@ -102,6 +111,18 @@ def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device) -> RunResul
         _draw("curves", lambda: draw_curves(folder))
         show_results(folder.path, summary)
     return RunResult(folder.path, summary)
+
+
+def _take_over(changes: Changes, recipe: Recipe, folder: RunFolder, loop: Loop) -> None:
+    """Let a run that is continued have its new recipe, once nothing can refuse it any more."""
+    step = loop.standing.step
+    if changes.of(Kind.LENGTH):
+        check_length(loop.steps, step, recipe.place("train.epochs"))
+    with first_decides():
+        if is_first():
+            folder.keep(recipe.resolved)
+    for line in report(changes, loop.run, loop.steps, step):
+        say(line)
 
 
 def _info(recipe: Recipe, folder: RunFolder, loop: Loop) -> RunInfo:
@@ -133,7 +154,8 @@ def _tell_data(images: Images, judged: Dataset, recipe: Recipe) -> None:
 
 
 def _tell_doubts(run: Run, images: int) -> None:
-    """What can be trained but is hardly meant."""
+    """Warn about valid but unlikely settings."""
+    run.precision.warn_if_slow()
     if run.rates.only_rises():
         log.warning("the learning rate only rises until the run ends: its warm-up is as long as the run, or longer")
     outputs = run.student.head.out_dim if run.student.head else 0
@@ -145,14 +167,18 @@ def _tell_doubts(run: Run, images: int) -> None:
         )  # fmt: skip
 
 
-def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device) -> tuple[Loop, Watching]:
+def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device, changes: Changes | None) -> tuple[Loop, Watching]:
     """Build every part, and look over what can be known before training."""
     data = dataset(recipe.data)
-    images = prepared_images(recipe, training_images(recipe, data))
+    found = training_images(recipe, data)
+    images = prepared_images(recipe, found)
     steps = length(recipe, len(images))
     classes = len(images.classes) if images.classes is not None else None
     run = build_run(recipe, steps, classes, device)
     dry_run(recipe, run, classes)
+    with first_decides():
+        if changes and is_first():
+            check_changes(changes, recipe, run, found, folder.path)
     judges = evaluators(recipe)
     # a folder of a million images is listed once
     judged = dataset(recipe.eval_data) if recipe.eval_data else data
