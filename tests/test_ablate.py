@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,19 @@ import pytest
 import yaml
 from scipy import stats
 
+from sslkit.ablation.earlier import refuse_other
 from sslkit.ablation.grid import Grid, axis_of, cells_of, seeds_of
 from sslkit.ablation.layout import Layout
-from sslkit.ablation.plan import plan
+from sslkit.ablation.plan import Member, plan
 from sslkit.ablation.read import axes_from_words, read_grid
 from sslkit.ablation.statistics import paired_difference
 from sslkit.ablation.table import metrics_of, table
+from sslkit.cli.ablate import run as run_command
 from sslkit.errors import UserError
 from sslkit.plugins.manager import load_registry
 from sslkit.recipe.find import Shipped, list_grids
-from sslkit.recipe.load import load_recipe
+from sslkit.recipe.load import completed, load_recipe
+from sslkit.recipe.overrides import Override
 from tiny_grid import SHORT
 
 AXES = {"a": axis_of("a", [1, 2, 3]), "b": axis_of("b", {"no": None, "yes": {"head.use_bn": True}})}
@@ -218,3 +222,67 @@ def test_a_shipped_grid_is_found_by_its_name(tmp_path: Path, subprocess_env: dic
     assert not list(tmp_path.iterdir())
     assert "did you mean 'ablations/teacher'?" in run("ablations/teachers").stderr
     assert "add --axis KEY=VALUE,VALUE" in run("quickstart").stderr
+
+
+def planned(tmp_path: Path, *overrides: Override) -> list[Member]:
+    (tmp_path / "short.yaml").write_text(yaml.safe_dump(SHORT))
+    file = tmp_path / "grid.yaml"
+    file.write_text("recipe: short.yaml\naxes: {teacher: [ema, student_copy]}\noverrides: {train.epochs: 3}\n")
+    return plan(read_grid(file, overrides), load_registry())
+
+
+def test_overrides_of_every_cell_win_over_those_of_the_file_and_choices_over_both(tmp_path: Path) -> None:
+    typed = Override("train.epochs", "2", from_command_line=True)
+    members = planned(tmp_path, typed, Override("head.out_dim", 24))
+    assert [member.resolved["train"]["epochs"] for member in members] == [2, 2]
+    assert {member.resolved["head"]["out_dim"] for member in members} == {24}
+    axes = {"length": axis_of("length", {"as it is": None, "long": {"train.epochs": 9}})}
+    cells = cells_of(axes, fixed=[Override("train.epochs", 2)])
+    assert [load_recipe(SHORT, cell.overrides).train.epochs for cell in cells] == [2, 9]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("teacher", "ema", r"grid.yaml: --teacher: every choice of the axis 'teacher' sets this key"),
+        ("seed", "3", r"--seed: every cell runs with all seeds of the ablation"),
+        ("train.epocs", "1", r"cell 'teacher=ema': command line: --train.epocs: .*did you mean 'epochs'"),
+        ("train.max_steps", "1", r"cell 'teacher=ema': command line: --train.max_steps: 1: .*make runs shorter"),
+        ("train.batch_size", "4000", r"cell 'teacher=ema': command line: --train.batch_size: 4000 is more than"),
+    ],
+)
+def test_overrides_of_every_cell_are_checked(key: str, value: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=sentence):
+        planned(tmp_path, Override(key, value, from_command_line=True))
+
+
+def test_a_folder_belongs_to_the_overrides_that_it_was_begun_with(tmp_path: Path) -> None:
+    registry = load_registry()
+    layout = Layout(tmp_path / "out")
+    layout.make()
+    begun = {member.folder: member for member in planned(tmp_path, Override("train.precision", "auto"))}
+    for name, member in begun.items():
+        layout.run(name).mkdir()
+        # as its run wrote it, on whatever machine
+        run = member.resolved | {"train": member.resolved["train"] | {"precision": "bf16"}}
+        (layout.run(name) / "recipe.yaml").write_text(yaml.safe_dump(run))
+    refuse_other(layout, begun, partial(completed, registry=registry))
+    harmless = (Override("train.rank_timeout", 9.0), Override("train.threads", 2), Override("watch.csv", None))
+    now = planned(tmp_path, Override("train.precision", "auto"), *harmless)
+    refuse_other(layout, {member.folder: member for member in now}, partial(completed, registry=registry))
+    for other in (Override("train.epochs", 2), Override("evaluate.knn.k", [3]), Override("train.precision", "fp32")):
+        members = {member.folder: member for member in planned(tmp_path, other)}
+        with pytest.raises(UserError, match=rf"\({other.key}: .* there, .* now\).*give the overrides"):
+            refuse_other(layout, members, partial(completed, registry=registry))
+
+
+def test_the_command_says_what_every_cell_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "short.yaml").write_text(yaml.safe_dump(SHORT))
+    words = ["--recipe", "short.yaml", "--axis", "teacher=ema,student_copy", "--train.epochs", "2", "--dry-run"]
+    assert run_command(words) == 0
+    told = capsys.readouterr().out
+    assert "every cell: --train.epochs=2" in told
+    assert "teacher=student_copy: 1 x 44 steps" in told

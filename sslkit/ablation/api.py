@@ -69,9 +69,10 @@ def ablate(
     """
     files = [Path(file) for file in ([plugins] if isinstance(plugins, str | Path) else plugins)]
     choices = {key: axis_of(key, given) for key, given in axes.items()}
-    cells = cells_of(choices, design, baseline, overrides_from(overrides or {}))
+    fixed = tuple(overrides_from(overrides or {}))
+    cells = cells_of(choices, design, baseline, fixed)
     source = str(recipe) if isinstance(recipe, Path) else recipe
-    grid = Grid(source, cells, seeds_of(seeds), tuple(metrics))
+    grid = Grid(source, cells, seeds_of(seeds), tuple(metrics), fixed=fixed)
     flags = [word for file in files for word in ("--plugin", str(file.absolute()))]
     registry = load_registry(files)
     members = plan(grid, registry)

@@ -51,6 +51,7 @@ class Grid:
         metrics: numbers of evaluators, such as ``teacher/knn/k20_top1``, the first one first; empty: the first
             of each evaluator.
         budget: minutes after which no run begins and those that run save and stop; None: never.
+        fixed: what the overrides of all cells begin with.
     """
 
     recipe: str | Mapping[str, Any]
@@ -58,6 +59,7 @@ class Grid:
     seeds: tuple[int, ...]
     metrics: tuple[str, ...] = ()
     budget: float | None = None
+    fixed: tuple[Override, ...] = ()
 
 
 def cells_of(
@@ -73,11 +75,13 @@ def cells_of(
         design: ``grid``: every combination; ``one_at_a_time``: the baseline, and all that differ from it on one axis;
             or the cells themselves, as choices by axis (an axis that is left out is at its baseline).
         baseline: choices by axis; an axis that is left out is at its first.
-        fixed: overrides of every cell.
+        fixed: overrides of every cell; where a choice sets the same key, the choice counts.
 
     Raises:
-        UserError: for an empty axis, an axis or choice that does not exist, or a cell that is given twice.
+        UserError: for an empty axis, an axis or choice that does not exist, a cell that is given twice, or an override
+            that no cell would have.
     """
+    _check_fixed(axes, fixed)
     if not axes:
         raise UserError("axes: there is none; name at least one, as in teacher: {ema: ..., frozen_epoch: ...}")
     for axis, choices in axes.items():
@@ -139,6 +143,19 @@ def _checked(axes: Axes, cell: Mapping[str, str], where: str) -> dict[str, str]:
         if name not in axes[axis]:
             raise UserError(f"{where}: the axis {axis!r} has no choice {name!r}; {nearest(str(name), axes[axis])}")
     return dict(cell)
+
+
+def _check_fixed(axes: Axes, fixed: Sequence[Override]) -> None:
+    """Refuse overrides that would be without effect."""
+    for override in fixed:
+        shown = f"--{override.key}" if override.from_command_line else f"overrides.{override.key}"
+        if override.key == "seed":
+            raise UserError(
+                f"{shown}: every cell runs with all seeds of the ablation: use --seeds N, or seeds in a grid"
+            )
+        for axis, choices in axes.items():
+            if choices and all(override.key in {own.key for own in choice} for choice in choices.values()):
+                raise UserError(f"{shown}: every choice of the axis {axis!r} sets this key: leave one of both out")
 
 
 def seeds_of(given: int | Sequence[int]) -> tuple[int, ...]:

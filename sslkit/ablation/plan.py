@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sslkit.ablation.check import Checker
 from sslkit.ablation.code import code_of
 from sslkit.ablation.grid import Cell, Grid
 from sslkit.errors import UserError, nearest
+from sslkit.parts.effect import Effect
 from sslkit.plugins.registry import Registry
+from sslkit.recipe.continuing import effects_of
 from sslkit.recipe.load import load_recipe
 from sslkit.recipe.model import Recipe
 
@@ -28,6 +30,7 @@ class Member:
         folder: the name of its run's folder; members that are equal in everything share one.
         steps: optimizer steps of its run.
         code: versions of what makes it (:func:`sslkit.ablation.code.code_of`).
+        effects: the marks of its options (:func:`sslkit.recipe.continuing.effects_of`).
     """
 
     cell: Cell
@@ -36,6 +39,7 @@ class Member:
     folder: str
     steps: int
     code: Mapping[str, str]
+    effects: Mapping[str, Effect] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -57,6 +61,7 @@ def plan(grid: Grid, registry: Registry) -> list[Member]:
         try:
             recipe = load_recipe(grid.recipe, cell.overrides, registry)
             _check_metrics(recipe, grid.metrics)
+            _check_ends(recipe)
             steps, code = checker.steps(recipe), code_of(recipe)
         except UserError as error:
             raise UserError(f"cell {cell.name!r}: {error}") from error
@@ -64,7 +69,7 @@ def plan(grid: Grid, registry: Registry) -> list[Member]:
             resolved = {**recipe.resolved, "seed": seed}
             own = _folder(f"{cell.name} seed={seed}", set(shared.values()))
             folder = shared.setdefault(json.dumps(resolved, sort_keys=True), own)
-            members.append(Member(cell, seed, resolved, folder, steps, code))
+            members.append(Member(cell, seed, resolved, folder, steps, code, effects_of(recipe)))
     return members
 
 
@@ -75,6 +80,14 @@ def _folder(name: str, taken: set[str]) -> str:
     while plain in taken:
         plain, number = f"{plain}-{number}", number + 1
     return plain
+
+
+def _check_ends(recipe: Recipe) -> None:
+    if recipe.train.max_steps is not None:
+        raise UserError(
+            f"{recipe.place('train.max_steps')}: {recipe.train.max_steps}: a run that is cut short has no results to "
+            "compare; make runs shorter with train.epochs"
+        )
 
 
 def _check_metrics(recipe: Recipe, metrics: tuple[str, ...]) -> None:

@@ -22,8 +22,12 @@ def is_grid(path: Path) -> bool:
         raise UserError(f"{path}: cannot be read: {error}") from error
 
 
-def read_grid(path: Path) -> Grid:
+def read_grid(path: Path, overrides: Sequence[Override] = ()) -> Grid:
     """The grid that a file describes; a recipe's path is relative to it.
+
+    Args:
+        path: of the file.
+        overrides: of every cell, besides those of the file, over which they win.
 
     Raises:
         UserError: ``file:line: key`` and what is wrong.
@@ -37,11 +41,12 @@ def read_grid(path: Path) -> Grid:
         raise UserError(f"{path}: recipe: which one do the cells change? Name a recipe or a file")
     beside = path.parent / recipe
     try:
+        fixed = (*overrides_from(_mapping(document, ("overrides",))), *overrides)
         cells = cells_of(
             _axes(document),
             data.get("design", GRID),
             data.get("baseline"),
-            overrides_from(_mapping(document, ("overrides",))),
+            fixed,
         )
         seeds = seeds_of(data.get("seeds", 1))
     except UserError as error:
@@ -53,7 +58,7 @@ def read_grid(path: Path) -> Grid:
         )
     if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int | float) or budget <= 0):
         raise UserError(f"{document.marks[('budget',)]}: budget: {budget!r} must be minutes, above 0")
-    return Grid(str(beside) if beside.is_file() else recipe, cells, seeds, tuple(map(str, metrics)), budget)
+    return Grid(str(beside) if beside.is_file() else recipe, cells, seeds, tuple(map(str, metrics)), budget, fixed)
 
 
 def _axes(document: Document) -> dict[str, dict[str, tuple[Override, ...]]]:

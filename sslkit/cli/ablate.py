@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sslkit.cli.words import Words, add_plugin_flags, positive
 from sslkit.errors import UserError
+from sslkit.recipe.overrides import split_overrides
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
     from sslkit.ablation.grid import Grid
     from sslkit.ablation.layout import Layout
     from sslkit.ablation.plan import Member
+    from sslkit.recipe.overrides import Override
 
 _EPILOG = """examples:
   sslkit ablate --recipe quickstart --axis teacher=ema,frozen_epoch,student_copy --axis head.use_bn=false,true --seeds 3
   sslkit ablate --recipe ablations/teacher --jobs 2    # a grid that ships: four teacher rules, three seeds
+  sslkit ablate --recipe ablations/teacher --train.epochs 4    # every cell with an override, as for `sslkit fit`
   sslkit ablate --recipe grid.yaml                 # a file with axes of named overrides; see docs/ablate.md
   sslkit ablate --recipe grid.yaml --dry-run       # checks every cell, and lists them with what they will take
   sslkit ablate --recipe grid.yaml --executor submitit --submit slurm_partition=gpu --submit gpus_per_node=1
@@ -28,8 +32,10 @@ _EPILOG = """examples:
 
 def run(argv: Sequence[str]) -> int:
     """Run a grid of recipes, and write what it found."""
-    args = _words().parse(argv)
-    grid = _grid(args)
+    words = _words()
+    rest, overrides = split_overrides(argv, words.flags)
+    args = words.parse(rest)
+    grid = _grid(args, overrides)
     from sslkit.ablation.choose import executor_of
     from sslkit.ablation.layout import Layout
     from sslkit.ablation.plan import plan
@@ -42,6 +48,7 @@ def run(argv: Sequence[str]) -> int:
     layout = Layout(args.out or Path("ablations") / Path(args.recipe).stem)
     if args.dry_run:
         return _list(grid, members, layout, args.jobs or 1)
+    _tell_fixed(grid)
     how = How(
         executor=executor_of(args.executor, args.jobs, _options(args.submit)),
         registry=registry,
@@ -61,6 +68,7 @@ def _list(grid: Grid, members: Sequence[Member], layout: Layout, jobs: int) -> i
     from sslkit.ablation.display import duration
     from sslkit.ablation.pace import Pace
 
+    _tell_fixed(grid)
     runs = {member.folder: member for member in members}
     pace, total = Pace(layout, runs), 0.0
     for cell in grid.cells:
@@ -77,6 +85,12 @@ def _list(grid: Grid, members: Sequence[Member], layout: Layout, jobs: int) -> i
     return 0
 
 
+def _tell_fixed(grid: Grid) -> None:
+    """The overrides of every cell, as they would be typed."""
+    if grid.fixed:
+        print(f"every cell: {shlex.join(f'--{one.key}={one.shown()}' for one in grid.fixed)}")
+
+
 def _close(frame: pd.DataFrame, layout: Layout) -> int:
     """The closing line; the exit code."""
     runs = frame.drop_duplicates(["cell", "seed"])["status"]
@@ -86,7 +100,7 @@ def _close(frame: pd.DataFrame, layout: Layout) -> int:
     return 0 if (runs == "finished").all() else 1
 
 
-def _grid(args: argparse.Namespace) -> Grid:
+def _grid(args: argparse.Namespace, overrides: Sequence[Override]) -> Grid:
     from sslkit.ablation.grid import Grid, cells_of, seeds_of
     from sslkit.ablation.read import axes_from_words, is_grid, read_grid
     from sslkit.recipe.find import shipped_grid
@@ -97,17 +111,18 @@ def _grid(args: argparse.Namespace) -> Grid:
             raise UserError(
                 f"{path} is a grid: its axes, seeds and metrics stand there; leave --axis, --seeds, --metric out"
             )
-        return read_grid(path)
+        return read_grid(path, overrides)
     if not args.axis:
         raise UserError(
             f"sslkit ablate: {args.recipe} is a recipe: add --axis KEY=VALUE,VALUE, or name a file with axes"
         )
-    return Grid(args.recipe, cells_of(axes_from_words(args.axis)), seeds_of(args.seeds or 1), tuple(args.metric))
+    cells = cells_of(axes_from_words(args.axis), fixed=overrides)
+    return Grid(args.recipe, cells, seeds_of(args.seeds or 1), tuple(args.metric), fixed=tuple(overrides))
 
 
 def _words() -> Words:
     words = Words("ablate", "Compare recipes that differ on named axes, over paired seeds.", _EPILOG)
-    words.usage = "sslkit ablate --recipe FILE_OR_NAME [--axis KEY=VALUE,VALUE ...] [flags]"
+    words.usage = "sslkit ablate --recipe FILE_OR_NAME [--axis KEY=VALUE,VALUE ...] [flags] [overrides of every cell]"
     add = words.add_argument
     add("--recipe", required=True, metavar="FILE_OR_NAME", help="a grid, or a recipe that --axis changes")
     add("--axis", action="append", default=[], metavar="KEY=VALUE,...", help="values of one key of the recipe")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sslkit.errors import UserError, nearest
-from sslkit.recipe.given import COMMAND_LINE, Layer, Where, on_one_line, plain_data
+from sslkit.recipe.given import COMMAND_LINE, Layer, Where, on_one_line, plain_data, show
 from sslkit.recipe.schema import SECTIONS
 from sslkit.recipe.yaml import read_value
 
@@ -43,6 +43,10 @@ class Override:
         for part in reversed(path):
             data = {part: data}
         return Layer(file, data, {path: Where(file)}, override=True)
+
+    def shown(self) -> str:
+        """The value as it would be typed."""
+        return self.value if isinstance(self.value, str) else show(self.value)
 
     @property
     def rank(self) -> int:
