@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import sslkit
+from forked import fork_ranks, sslkit_main, wait
 from sslkit.engine.run_folder import RunFolder
 from sslkit.errors import UserError
 from sslkit.parts import Effect
@@ -19,7 +20,7 @@ from sslkit.recipe.continuing import Kind, changes_between, effects_of
 from sslkit.recipe.load import load_recipe
 from sslkit.recipe.signature import options_of
 from tiny_methods import METHODS
-from tiny_run import TINY_VIT, assert_equal_runs, final_weights, logged
+from tiny_run import TINY_VIT, assert_equal_runs, final_weights, logged, write
 
 #: Two epochs of four steps.
 SHORT: dict[str, Any] = TINY_VIT | {
@@ -212,6 +213,19 @@ def test_an_extension_needs_steps_that_are_left(tmp_path: Path) -> None:
         sslkit.fit(recipe, {"train.epochs": 1, "train.max_steps": None}, out=out, extend=True)
     assert recipe_of(out) == recipe
     assert sslkit.fit(recipe, {"train.epochs": 3, "train.max_steps": None}, out=out, extend=True).summary["steps"] == 6
+
+
+def test_processes_agree_on_what_the_first_one_finds_in_the_folder(tmp_path: Path) -> None:
+    file, out = write(tmp_path, SHORT), tmp_path / "run"
+    logs = [tmp_path / f"rank{rank}.txt" for rank in range(2)]
+    words = ("fit", "--recipe", str(file), "--out", str(out), "--train.precision", "auto")
+    for more in (("--train.max_steps", "3"), ("--train.epochs", "3", "--extend", "--train.log_every", "1")):
+        codes = [wait(rank) for rank in fork_ranks(sslkit_main(*words, *more), logs)]
+        assert codes == [0, 0], logs[0].read_text() + logs[1].read_text()
+    assert json.loads((out / "summary.json").read_text())["steps"] == 12
+    assert "extended from 2 to 3 epochs: from step 3 on" in log_of(out)
+    refused = [wait(rank) for rank in fork_ranks(sslkit_main(*words, "--train.epochs", "4"), logs)]
+    assert refused == [2, 2]
 
 
 def test_a_new_run_may_be_given_the_flag(tmp_path: Path) -> None:

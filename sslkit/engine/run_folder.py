@@ -87,7 +87,7 @@ class RunFolder:
         try:
             # first: killed in between, the folder holds an unfinished run of the old length
             if summary is not None:
-                self.summary_file.rename(self.path / f"summary-{summary['epochs']}-epochs.json")
+                self.summary_file.rename(self.path / f"summary-{summary.get('epochs', 'fewer')}-epochs.json")
             write_text(self.path / "recipe.yaml", to_yaml(resolved))
         except OSError as error:
             raise self._unwritable(error) from error

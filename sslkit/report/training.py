@@ -91,6 +91,8 @@ def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device, changes: Ch
         say(f"continuing {folder.path} at step {loop.standing.step} of {loop.steps.total}")
     else:
         say(f"training {Path(recipe.source).name} in {folder.path}: {loop.steps.total} steps on {device}")
+    for line in report(changes, loop.run, loop.steps, loop.standing.step) if changes else ():
+        say(line)
     watching.call("fit_start", run=_info(recipe, folder, loop))
     try:
         standing = loop.fit()
@@ -121,8 +123,6 @@ def _take_over(changes: Changes, recipe: Recipe, folder: RunFolder, loop: Loop) 
     with first_decides():
         if is_first():
             folder.keep(recipe.resolved)
-    for line in report(changes, loop.run, loop.steps, step):
-        say(line)
 
 
 def _info(recipe: Recipe, folder: RunFolder, loop: Loop) -> RunInfo:
