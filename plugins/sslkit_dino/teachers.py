@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sslkit.errors import UserError
-from sslkit.parts import Position, Schedule, TeacherRule, named, paired_parameters
+from sslkit.parts import PathOption, Position, Schedule, TeacherRule, named, paired_parameters
 
 
 class EMA(TeacherRule):
@@ -142,7 +142,7 @@ class Fixed(TeacherRule):
 
     learns = False
 
-    def __init__(self, weights: str) -> None:
+    def __init__(self, weights: PathOption) -> None:
         self.weights = weights
 
     def update(self, teacher: nn.Module, student: nn.Module, at: Position) -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, ImageFiles, Metrics, Preprocess
+from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, ImageFiles, Metrics, PathOption, Preprocess
 from sslkit_evaluators.copydays import Copydays, images_in, read_copydays
 from sslkit_evaluators.image_sizes import Square
 from sslkit_evaluators.patch_grid import check_whole_patches
@@ -65,9 +65,9 @@ class CopyDetection(Evaluator):
 
     def __init__(
         self,
-        root: str | None = None,
-        distractors: str | None = None,
-        whitening: str | None = None,
+        root: PathOption | None = None,
+        distractors: PathOption | None = None,
+        whitening: PathOption | None = None,
         whitening_dims: int | None = None,
         size: int = 320,
         gem_power: float = 4.0,

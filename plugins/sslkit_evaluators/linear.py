@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, Preprocess, Tokens
+from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, PathOption, Preprocess, Tokens
 from sslkit_evaluators.linear_head import LinearHead, read_head
 from sslkit_evaluators.linear_probes import LinearProbes, check_length, check_rates
 from sslkit_evaluators.random_crop import check_scale
@@ -82,7 +82,7 @@ class Linear(Evaluator):
         blocks: int = 1,
         average_patches: bool = False,
         scale: tuple[float, float] = (0.08, 1.0),
-        head: str | None = None,
+        head: PathOption | None = None,
     ) -> None:
         check_rates(lrs)
         check_length(epochs, batch_size)

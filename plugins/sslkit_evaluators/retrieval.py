@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, ImageFiles, Metrics, Preprocess
+from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, ImageFiles, Metrics, PathOption, Preprocess
 from sslkit_evaluators.image_sizes import Within
 from sslkit_evaluators.multiscale import SCALES, PooledFeature
 from sslkit_evaluators.ranked_lists import judge_rankings
@@ -37,7 +37,7 @@ class Retrieval(Evaluator):
 
     def __init__(
         self,
-        root: str | None = None,
+        root: PathOption | None = None,
         dataset: Literal["roxford5k", "rparis6k"] = "roxford5k",
         size: int = 224,
         multiscale: bool = False,

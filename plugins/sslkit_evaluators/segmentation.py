@@ -17,6 +17,7 @@ from sslkit.parts import (
     Frozen,
     ImageFiles,
     Metrics,
+    PathOption,
     Preprocess,
     gather_items,
     rank,
@@ -56,7 +57,7 @@ class Segmentation(Evaluator):
 
     def __init__(
         self,
-        root: str | None = None,
+        root: PathOption | None = None,
         subset: str = "val",
         size: int | None = 480,
         mass: float = 0.6,

@@ -20,6 +20,7 @@ from sslkit.parts import (
     Frozen,
     ImageFiles,
     Metrics,
+    PathOption,
     Preprocess,
     gather_items,
     rank,
@@ -61,7 +62,7 @@ class VideoSegmentation(Evaluator):
 
     def __init__(
         self,
-        root: str | None = None,
+        root: PathOption | None = None,
         year: str = "2017",
         subset: str = "val",
         size: int = 480,

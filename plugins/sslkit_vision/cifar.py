@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sslkit.errors import UserError
-from sslkit.parts import Dataset, Images, Split
+from sslkit.parts import Dataset, Images, PathOption, Split
 from sslkit_vision.array_images import ArrayImages
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Cifar10(Dataset):
         root: the folder that holds ``cifar-10-batches-py/`` (from ``cifar-10-python.tar.gz``).
     """
 
-    def __init__(self, root: str = "data") -> None:
+    def __init__(self, root: PathOption = "data") -> None:
         from torchvision.datasets import CIFAR10  # here: slow to import
 
         self._splits = _read(CIFAR10, root, "cifar-10-python.tar.gz")
@@ -40,7 +40,7 @@ class Cifar100(Dataset):
         root: the folder that holds ``cifar-100-python/`` (from ``cifar-100-python.tar.gz``).
     """
 
-    def __init__(self, root: str = "data") -> None:
+    def __init__(self, root: PathOption = "data") -> None:
         from torchvision.datasets import CIFAR100  # here: slow to import
 
         self._splits = _read(CIFAR100, root, "cifar-100-python.tar.gz")

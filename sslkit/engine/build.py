@@ -72,7 +72,7 @@ def prepared_images(recipe: Recipe, images: Images) -> Images:
     train, channels = recipe.train, recipe.preprocess.channels
     if train.cache is not None:
         side = min(train.cache_side, train.short_side or train.cache_side)
-        return cached(images, Path(train.cache).expanduser(), side, channels, train.workers)
+        return cached(images, Path(train.cache), side, channels, train.workers)
     return images if train.short_side is None else ShrunkImages(images, train.short_side, channels)
 
 

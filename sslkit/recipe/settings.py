@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sslkit.parts.paths import PathOption
+
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
@@ -59,7 +61,7 @@ class Train:
     view_batching: Literal["all", "view"] = "all"
     lr_per_images: int | None = 256
     workers: int | None = None
-    cache: str | None = None
+    cache: PathOption | None = None
     cache_side: int = 512
     short_side: int | None = None
     worker_timeout: float = 300.0

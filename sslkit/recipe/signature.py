@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from sslkit.errors import UserError
 from sslkit.parts.effect import Effect
+from sslkit.parts.paths import is_path
 from sslkit.parts.schedule import Schedule
 
 _WORDS: dict[Any, str] = {
@@ -25,12 +26,14 @@ class Option:
     Attributes:
         name: its name.
         hint: its resolved annotation.
+        annotation: the same with the mark of paths (:data:`sslkit.parts.PathOption`).
         default: its default; ``inspect.Parameter.empty`` where it must be given.
         effect: what changing it in the middle of a run does, where its author says so.
     """
 
     name: str
     hint: Any
+    annotation: Any
     default: Any
     effect: Effect | None = None
 
@@ -84,13 +87,17 @@ def options_of(cls: type, context: frozenset[str] = frozenset()) -> dict[str, Op
         if name == "name" or name not in hints or not _is_plain(hints[name]):
             raise _faulty(cls, f"its option {name!r} has {_complaint(name, hints)}")
         default = factories[name]() if name in factories else parameter.default
-        options[name] = Option(name, hints[name], default, _effect(marked[name]))
+        options[name] = Option(name, hints[name], _without_effect(marked[name]), default, _effect(marked[name]))
     return options
 
 
 def _effect(hint: Any) -> Effect | None:
     marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
     return next((mark for mark in marks if isinstance(mark, Effect)), None)
+
+
+def _without_effect(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated and not is_path(hint) else hint
 
 
 def _faulty(cls: type, why: str) -> UserError:
@@ -103,8 +110,8 @@ def _complaint(name: str, hints: dict[str, Any]) -> str:
     if name not in hints:
         return "no annotation"
     return (
-        f"the annotation {hints[name]}; recipes hold int, float, bool, str, Literal, tuple[...], list[...], "
-        "dict[str, ...], Optional of these, or Schedule"
+        f"the annotation {hints[name]}; recipes hold int, float, bool, str, PathOption, Literal, tuple[...], "
+        "list[...], dict[str, ...], Optional of these, or Schedule"
     )
 
 

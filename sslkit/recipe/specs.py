@@ -13,6 +13,7 @@ from sslkit.recipe.checks import problem
 from sslkit.recipe.given import Given, Layer
 from sslkit.recipe.merge import Named, Stacks
 from sslkit.recipe.model import PartSpec
+from sslkit.recipe.paths import absolute_paths
 from sslkit.recipe.schedules import ScheduleReader
 from sslkit.recipe.signature import Option, options_of
 from sslkit.recipe.values import typed
@@ -87,13 +88,15 @@ class Specs:
             if named is None and option.required and not stack:
                 raise at.error(f"the {noun} needs {option.name!r}, a number or a schedule; it has no default")
             return None if named is None else self.part("schedule", named)
-        if stack:
-            return typed(option.hint, _folded(stack))
-        if option.required:
+        if option.required and not stack:
             raise at.error(f"the {noun} needs {option.name!r}; it has no default")
-        return typed(
-            option.hint, Given(option.default, (*at.path, option.name), Layer(f"the default of the {noun}", {}))
-        )
+        default = Given(option.default, (*at.path, option.name), Layer(f"the default of the {noun}", {}))
+        given = _folded(stack) if stack else default
+        value = typed(option.hint, given)
+        try:
+            return absolute_paths(option.annotation, value)
+        except UserError as error:
+            raise given.error(str(error)) from error
 
 
 def _folded(stack: list[Given]) -> Given:

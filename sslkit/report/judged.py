@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from sslkit.engine.architectures import fitting
-from sslkit.engine.build import dataset
 from sslkit.engine.build_nets import build_backbone
 from sslkit.engine.checkpoint import CheckpointStore
 from sslkit.errors import UserError
 from sslkit.parts.backbone import Backbone
-from sslkit.parts.dataset import Dataset, Images, Split
+from sslkit.parts.dataset import Dataset
 from sslkit.parts.weights import Net, NetWeights, WeightsMisfit, net_weights
 from sslkit.plugins.registry import Registry
 from sslkit.recipe.load import load_judging, load_recipe
 from sslkit.recipe.model import Judging, Recipe
 from sslkit.recipe.overrides import Override
+from sslkit.report.data_when_asked import DataWhenAsked
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Judged:
         backbone: with its weights, on the CPU.
         net: which net of a run it is; ``backbone`` for one of a file that holds a single one.
         by: how it is judged.
-        data: what it is judged on.
+        data: what it is judged on; its files are looked for when a split is asked for.
         shown: the run or the file, as the user named it.
         of: what the numbers are of, as plain data.
     """
@@ -40,14 +40,6 @@ class Judged:
     data: Dataset
     shown: Path
     of: Mapping[str, Any]
-
-
-class NoData(Dataset):
-    """Stands for images that were not named: only who asks for them is told."""
-
-    def split(self, which: Split) -> Images | None:
-        """See :class:`sslkit.parts.Dataset`."""
-        raise UserError("which images? Name them: --data image_folder --data.root DIR")
 
 
 def judged_run(path: Path, which: Net | None, overrides: Sequence[Override], registry: Registry) -> Judged:
@@ -139,7 +131,7 @@ def _data(by: Judging, overrides: Sequence[Override]) -> Dataset:
     """What the user names now, else the recipe's evaluation data, else its data."""
     named_now = any(override.key.split(".")[0] == "data" for override in overrides)
     spec = by.data if named_now or by.eval_data is None else by.eval_data
-    return dataset(spec) if spec is not None else NoData()
+    return DataWhenAsked(spec)
 
 
 def _plain(overrides: Sequence[Override]) -> dict[str, Any]:
