@@ -71,6 +71,15 @@ class Listing:
         self._keep(root)
         return found
 
+    def look(self, folder: Path) -> tuple[list[str], list[str]]:
+        """Names of the files and of the folders right in ``folder``, each sorted; hidden ones are left out.
+
+        Raises:
+            UserError: if it may not be listed.
+        """
+        entries, _ = self._entries(folder)
+        return entries.files, entries.folders
+
     def _found(self, root: Path) -> list[str]:
         found: list[str] = []
         patience = time.monotonic() + _PATIENCE

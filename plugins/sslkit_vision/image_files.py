@@ -11,13 +11,18 @@ from PIL import Image
 from torch import Tensor
 
 from sslkit.parts import Axis, channels_first, file_content
+from sslkit.parts.pillow_plugins import register_pillow_plugins
+
+#: The extension of NumPy arrays.
+ARRAY = ".npy"
 
 #: Formats that Pillow can name but not decode by itself (EPS would start Ghostscript).
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 
 def readable_extensions() -> frozenset[str]:
-    """The lower-case extensions, with their dot, of every format that Pillow reads."""
+    """The lower-case extensions, with their dot, of every format that Pillow and its installed plugins read."""
+    register_pillow_plugins()
     known = Image.registered_extensions().items()
     return frozenset(ext for ext, kind in known if kind in Image.OPEN and kind not in _NOT_DECODED)
 

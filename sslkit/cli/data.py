@@ -43,16 +43,17 @@ def run(argv: Sequence[str]) -> int:
         overrides = [Override("data", {"name": "image_folder", "root": str(args.folder)}), *overrides]
     from sslkit.plugins.manager import load_registry
     from sslkit.recipe.load import load_recipe
-    from sslkit.report.data_check import draw, findings, largest_view, scan, write
+    from sslkit.report.data_check import draw, findings, largest_view, listed, scan, write
 
     # any recipe reads images alike; whose views are wanted is for the user to say
     recipe = load_recipe(args.recipe or _ANY, overrides, load_registry(tuple(args.plugin), args.no_plugins))
-    found = findings(scan(recipe), largest_view(recipe) if args.recipe else None)
+    data = listed(recipe)
+    found = findings(data, scan(recipe, data), largest_view(recipe) if args.recipe else None)
     out = args.out or Path("data_check")
     write(found, out)
     print("\n".join(found.lines))
     if args.recipe:
-        draw(recipe, out / "views.png")
+        draw(recipe, data, out / "views.png")
         print(f"lists, and views.png with the recipe's views of the first images: {out}")
     else:
         print(f"lists: {out}; with --recipe NAME also its augmented views")

@@ -13,6 +13,7 @@ from PIL import UnidentifiedImageError
 from PIL.Image import Image
 
 from sslkit.parts.dataset import Images
+from sslkit.parts.pillow_plugins import register_pillow_plugins
 
 
 def open_image(path: Path) -> Image:
@@ -21,6 +22,7 @@ def open_image(path: Path) -> Image:
     Raises:
         OSError: if it is no regular file, or not of a type that Pillow knows.
     """
+    register_pillow_plugins()  # in worker processes too
     try:
         return PIL.Image.open(file_content(path))
     except UnidentifiedImageError:

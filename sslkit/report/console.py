@@ -32,6 +32,26 @@ def show(table: Table) -> None:
         _print(console if console.is_terminal else Console(file=console.file, width=160), table)
 
 
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Collect sslkit's warnings, for a caller that prints them itself."""
+    collector = _Collector()
+    log.addHandler(collector)
+    try:
+        yield collector.messages
+    finally:
+        log.removeHandler(collector)
+
+
 def _print(console: Console, what: str | Table, **style: Any) -> None:
     try:
         console.print(what, **style)

@@ -24,7 +24,10 @@ from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.bands import Bands
 from sslkit.parts.dataset import Images
 from sslkit.recipe.model import Recipe
+from sslkit.report.console import collected_warnings
+from sslkit.report.crop_size import too_small
 from sslkit.report.pictures import draw_views
+from sslkit.report.splits import class_sizes, split_lines
 
 
 @dataclass(frozen=True)
@@ -76,18 +79,35 @@ class _Scan(TorchDataset[Seen]):
         return Seen(self.split, name, picture.width, picture.height, mode, digest.hexdigest())
 
 
-def scan(recipe: Recipe) -> list[Seen]:
-    """Every image of the recipe's data, in order."""
+@dataclass(frozen=True)
+class Listed:
+    """A data set's images before any is read.
+
+    Attributes:
+        splits: those that hold images, by name.
+        warnings: what the data set warned of: files and folders that are left out, for example.
+    """
+
+    splits: Mapping[str, Images]
+    warnings: tuple[str, ...]
+
+
+def listed(recipe: Recipe) -> Listed:
+    """The recipe's data."""
+    with collected_warnings() as warnings:
+        data = dataset(recipe.data)
+        splits = {"train": data.split("train"), "test": data.split("test")}
+    return Listed(
+        {split: images for split, images in splits.items() if images is not None and len(images)}, tuple(warnings)
+    )
+
+
+def scan(recipe: Recipe, data: Listed) -> list[Seen]:
+    """Every image of the data, in order."""
     found = []
-    for split, images in _splits(recipe).items():
+    for split, images in data.splits.items():
         found += list(track(_look(recipe, split, images), f"{split}:", total=len(images), transient=True))
     return found
-
-
-def _splits(recipe: Recipe) -> dict[str, Images]:
-    data = dataset(recipe.data)
-    splits = {"train": data.split("train"), "test": data.split("test")}
-    return {split: images for split, images in splits.items() if images is not None and len(images)}
 
 
 def _look(recipe: Recipe, split: str, images: Images) -> Iterator[Seen]:
@@ -115,10 +135,11 @@ class Findings:
     copies: tuple[tuple[Seen, ...], ...]
 
 
-def findings(seen: Sequence[Seen], largest_view: int | None) -> Findings:
+def findings(data: Listed, seen: Sequence[Seen], largest_view: int | None) -> Findings:
     """Sum up.
 
     Args:
+        data: the data set.
         seen: every image.
         largest_view: side of the largest view in pixels, for which smaller images are enlarged; None: not known.
     """
@@ -131,10 +152,14 @@ def findings(seen: Sequence[Seen], largest_view: int | None) -> Findings:
     leaks = sum(image.split == "test" for group in copies if _both(group) for image in group)
     splits, modes = Counter(image.split for image in seen), Counter(image.mode for image in good)
     lines = [f"{len(seen)} images: " + ", ".join(f"{count} to {split}" for split, count in splits.items())]
+    lines += [f"  {line}" for line in split_lines(data.splits)]
+    lines += [f"warning: {warning}" for warning in data.warnings]
     if good:
         told = f"; {small} are smaller than the largest view ({largest_view}) and would be enlarged"
         short = f"short side: {min(sides)} to {max(sides)} pixels, median {statistics.median(sides):.0f}"
         lines.append(short + (told if small is not None else ""))
+        if largest_view is not None and (doubt := too_small(largest_view, statistics.median(sides))) is not None:
+            lines.append(f"warning: {doubt}")
         lines.append("modes: " + ", ".join(f"{mode} {count}" for mode, count in modes.most_common()))
     lines.append(f"copies: {extra} images are equal to another one, pixel by pixel" if extra else "no copies")
     if leaks:
@@ -144,6 +169,8 @@ def findings(seen: Sequence[Seen], largest_view: int | None) -> Findings:
     lines += [f"  and {len(bad) - 10} more"] if len(bad) > 10 else []
     numbers = {
         "images": len(seen), **splits, "bad": len(bad), "copies": extra, "test_images_in_train": leaks,
+        "classes": {split: class_sizes(images) for split, images in data.splits.items()},
+        "warnings": list(data.warnings),
         "smaller_than_largest_view": small, "modes": dict(modes),
         "short_side": [min(sides), statistics.median(sides), max(sides)] if sides else None,
     }  # fmt: skip
@@ -172,10 +199,10 @@ def write(found: Findings, folder: Path) -> None:
     _write_rows(folder / "copies.csv", ("group", "split", "name"), rows)
 
 
-def draw(recipe: Recipe, file: Path) -> None:
+def draw(recipe: Recipe, data: Listed, file: Path) -> None:
     """Draw the recipe's views of the first training images."""
     channels = recipe.preprocess.channels
-    draw_views(file, AugmentedImages(_splits(recipe)["train"], _augmenter(recipe), channels, recipe.seed))
+    draw_views(file, AugmentedImages(data.splits["train"], _augmenter(recipe), channels, recipe.seed))
 
 
 def _write_rows(file: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

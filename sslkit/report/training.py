@@ -39,8 +39,10 @@ from sslkit.recipe.load import completed
 from sslkit.recipe.model import Recipe
 from sslkit.report.closing import show_results
 from sslkit.report.console import logging_to, say
+from sslkit.report.crop_size import median_short_side, too_small
 from sslkit.report.evaluation import RunEvaluation
 from sslkit.report.pictures import draw_curves, draw_views
+from sslkit.report.splits import split_lines
 
 log = logging.getLogger("sslkit")
 
@@ -151,11 +153,16 @@ def _tell_data(images: Images, judged: Dataset, recipe: Recipe) -> None:
     test = judged.split("test")
     classes = f"; {len(images.classes)} classes" if images.classes is not None else "; no labels"
     say(f"{recipe.data.name}: {len(images)} images to train on, {len(test) if test else 0} to test with{classes}")
+    if is_first():
+        for line in split_lines({"train": images, "test": test}):
+            say(f"  {line}")
 
 
-def _tell_doubts(run: Run, images: int) -> None:
+def _tell_doubts(run: Run, images: int, short_side: float) -> None:
     """Warn about valid but unlikely settings."""
     run.precision.warn_if_slow()
+    if (doubt := too_small(max(view.size for view in run.augmenter.views), short_side)) is not None:
+        log.warning("%s", doubt)
     if run.rates.only_rises():
         log.warning("the learning rate only rises until the run ends: its warm-up is as long as the run, or longer")
     outputs = run.student.head.out_dim if run.student.head else 0
@@ -187,7 +194,8 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device, changes: C
         watching = Watching(watchers(recipe) if is_first() else {})
     bad = BadImages(folder.path / "bad_images.csv", max(1, int(recipe.train.max_bad_fraction * len(images))))
     if is_first():
-        _tell_doubts(run, len(images))
+        short_side = median_short_side(found, recipe.preprocess.channels)
+        _tell_doubts(run, len(images), min(short_side, recipe.train.short_side or short_side))
     judges = {key: judge for key, judge in judges.items() if key not in skipped}
     for key, reason in skipped.items():
         say(f"evaluate.{key} is skipped: {reason}")
