@@ -14,8 +14,8 @@ def test_every_name_loads_an_evaluator() -> None:
     registry = Registry()
     sslkit_evaluators.sslkit_register(Registrar(registry, "sslkit_evaluators", "sslkit"))
     assert registry.names("evaluator") == [
-        "attention", "copy_detection", "finetune", "knn", "linear", "linear_cached", "lowshot", "retrieval",
-        "segmentation", "spectrum", "video_segmentation",
+        "attention", "copy_detection", "finetune", "knn", "knn_instance", "linear", "linear_cached", "lowshot",
+        "retrieval", "segmentation", "spectrum", "video_segmentation",
     ]  # fmt: skip
     for part in registry.parts:
         assert issubclass(part.load(), Evaluator)

@@ -48,6 +48,7 @@ SMALLER = {
     "vit": {"dim": 16, "depth": 1, "heads": 2},
     "torchvision": {"arch": "resnet18"},
     "timm": {"arch": "xcit_nano_12_p16_224"},
+    "small_convnet": {"widths": [8, 16]},
 }
 #: Recipes that run on a CPU as they are.
 SMALL = [shipped.name for shipped in SHIPPED if shipped.name.startswith("quickstart") or "_fashion" in shipped.name]

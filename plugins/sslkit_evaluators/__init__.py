@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def sslkit_register(registry: Registrar) -> None:
     """Name the evaluators."""
     registry.evaluator("knn", "sslkit_evaluators.knn:KNN")
+    registry.evaluator("knn_instance", "sslkit_evaluators.knn_instance:KNNInstance")
     registry.evaluator("linear", "sslkit_evaluators.linear:Linear")
     registry.evaluator("linear_cached", "sslkit_evaluators.linear_cached:LinearCached")
     registry.evaluator("spectrum", "sslkit_evaluators.spectrum:Spectrum")

@@ -37,7 +37,7 @@ def describe_part(part: Registration) -> str:
 
 
 def _type(option: Option) -> str:
-    return describe(option.hint)
+    return describe(option.annotation)
 
 
 def _default(option: Option) -> str:

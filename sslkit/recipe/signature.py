@@ -131,6 +131,8 @@ def _is_plain(hint: Any) -> bool:
 def describe(hint: Any) -> str:
     """An annotation in words, as error messages and help say it."""
     origin, args = get_origin(hint), get_args(hint)
+    if is_path(hint):
+        return "a path"
     if origin in (Union, types.UnionType):
         return " or ".join(describe(arg) for arg in args)
     if origin is Literal:
