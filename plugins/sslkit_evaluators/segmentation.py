@@ -19,6 +19,7 @@ from sslkit.parts import (
     Metrics,
     Preprocess,
     gather_items,
+    home_path,
     rank,
     world_size,
 )
@@ -98,7 +99,7 @@ class Segmentation(Evaluator):
     def _read(self) -> tuple[list[Path], list[Path]]:
         if self.root is None:
             raise UserError("root: where is VOC? Give the folder with JPEGImages/, SegmentationClass/ and ImageSets/")
-        return read_voc(Path(self.root), self.subset)
+        return read_voc(home_path(self.root), self.subset)
 
 
 def jaccard_of_heads(found: Tensor, mask: np.ndarray) -> list[float] | None:

@@ -22,6 +22,7 @@ from sslkit.parts import (
     Metrics,
     Preprocess,
     gather_items,
+    home_path,
     rank,
     world_size,
 )
@@ -99,7 +100,7 @@ class VideoSegmentation(Evaluator):
     def _read(self) -> list[Video]:
         if self.root is None:
             raise UserError("root: where is DAVIS? Give the folder with JPEGImages/, Annotations/ and ImageSets/")
-        return read_davis(Path(self.root), self.year, self.subset)
+        return read_davis(home_path(self.root), self.year, self.subset)
 
     def _follow(self, frozen: Frozen, video: Video) -> tuple[np.ndarray, np.ndarray]:
         """The masks that are found and those that are right, each uint8 ``[T, H, W]``; the first is given."""

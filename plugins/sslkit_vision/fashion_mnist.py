@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sslkit.errors import UserError
-from sslkit.parts import Dataset, Images, Split
+from sslkit.parts import Dataset, Images, Split, home_path
 from sslkit_vision.array_images import ArrayImages
 
 #: Where Debian's package dataset-fashion-mnist puts them.
@@ -35,7 +35,7 @@ class FashionMNIST(Dataset):
     def __init__(self, root: str | None = None, train_images: int | None = None) -> None:
         if train_images is not None and train_images < 1:
             raise UserError(f"train_images is {train_images}: it must be 1 or more (null: all)")
-        folder = Path(_DEBIAN if root is None else root).expanduser()
+        folder = home_path(_DEBIAN if root is None else root)
         self._splits = {which: _read_split(folder, prefix) for which, prefix in _PREFIXES.items()}
         if train_images is not None:
             pixels, labels = self._splits["train"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from sslkit.cli.trained import add_trained, check_sections, load_trained, named_trained
 from sslkit.cli.words import Words
+from sslkit.parts.paths import home_path
 from sslkit.recipe.overrides import split_overrides
 
 #: What may be given when a backbone is used.
@@ -24,8 +24,8 @@ def run(argv: Sequence[str]) -> int:
     """Write features to a file."""
     words = Words("embed", "Write the features that a trained backbone gives for images, with their paths.", _EPILOG)
     words.usage = "sslkit embed (RUN | --weights FILE --backbone ...) --out FILE [flags] [overrides]"
-    words.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run folder, or one of its checkpoints")
-    words.add_argument("--out", type=Path, required=True, metavar="FILE", help="FILE.parquet or FILE.npz")
+    words.add_argument("run", nargs="?", type=home_path, metavar="RUN", help="a run folder, or one of its checkpoints")
+    words.add_argument("--out", type=home_path, required=True, metavar="FILE", help="FILE.parquet or FILE.npz")
     add_trained(words)
     rest, overrides = split_overrides(argv, words.flags, SECTIONS)
     args = words.parse(rest)

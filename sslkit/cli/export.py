@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from sslkit.cli.trained import add_trained, check_sections, load_trained, named_trained
 from sslkit.cli.words import Words
+from sslkit.parts.paths import home_path
 from sslkit.recipe.overrides import split_overrides
 
 #: What may be given when a backbone is written.
@@ -24,10 +24,10 @@ def run(argv: Sequence[str]) -> int:
     """Write a trained backbone to a file."""
     words = Words("export", "Write a trained backbone (the teacher's by default) for other programs.", _EPILOG)
     words.usage = "sslkit export (RUN | --weights FILE --backbone ...) --to FORMAT --out FILE [flags]"
-    words.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run folder, or one of its checkpoints")
+    words.add_argument("run", nargs="?", type=home_path, metavar="RUN", help="a run folder, or one of its checkpoints")
     formats = ("timm", "torch", "safetensors", "onnx")
     words.add_argument("--to", choices=formats, required=True, help="the format: %(choices)s", metavar="FORMAT")
-    words.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
+    words.add_argument("--out", type=home_path, required=True, metavar="FILE", help="the file to write")
     add_trained(words)
     rest, overrides = split_overrides(argv, words.flags, SECTIONS)
     args = words.parse(rest)

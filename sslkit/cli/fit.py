@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from sslkit.cli.words import Words, add_plugin_flags
 from sslkit.errors import UserError
+from sslkit.parts.paths import home_path
 from sslkit.recipe.overrides import split_overrides
 from sslkit.recipe.schema import SECTIONS, Shape
 
@@ -60,7 +60,7 @@ def _words() -> Words:
     words.usage = "sslkit fit --recipe FILE_OR_NAME [flags] [overrides]"
     add = words.add_argument
     add("--recipe", required=True, metavar="FILE_OR_NAME", help="a YAML file, or a name from `sslkit recipes list`")
-    add("--out", type=Path, metavar="DIR", help="the run folder (default: runs/RECIPE)")
+    add("--out", type=home_path, metavar="DIR", help="the run folder (default: runs/RECIPE)")
     add("--fresh", action="store_true", help="start anew; an older run in the folder is moved aside")
     add("--extend", action="store_true", help="go on with another train.epochs than the run in the folder has")
     add_plugin_flags(words)

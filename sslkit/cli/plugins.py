@@ -10,6 +10,7 @@ from sslkit.cli.first_line import first_line
 from sslkit.cli.words import Words, add_plugin_flags, check_action
 from sslkit.errors import UserError, nearest
 from sslkit.parts.kinds import KINDS
+from sslkit.parts.paths import home_path
 from sslkit.plugins.manager import load_registry
 from sslkit.plugins.registry import Registration, Registry
 
@@ -30,7 +31,7 @@ def run(argv: Sequence[str]) -> int:
     words.add_argument("action", metavar="list|show|doctor|new")
     words.add_argument("words", nargs="*", metavar="KIND NAME")
     add_plugin_flags(words)
-    words.add_argument("--out", type=Path, metavar="DIR", help="new: the folder to write into (default: this one)")
+    words.add_argument("--out", type=home_path, metavar="DIR", help="new: the folder to write into (default: this one)")
     args = words.parse(argv)
     check_action(args.action, _ACTIONS)
     if args.out is not None and args.action != "new":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sslkit.cli.words import Words, add_plugin_flags
 from sslkit.errors import UserError
+from sslkit.parts.paths import home_path
 
 if TYPE_CHECKING:
     from sslkit.plugins.registry import Registry
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def add_trained(words: Words) -> None:
     """The flags that name a net, a file and plugins."""
     add = words.add_argument
-    add("--weights", type=Path, metavar="FILE", help="a file of weights instead of a run; with --backbone ...")
+    add("--weights", type=home_path, metavar="FILE", help="a file of weights instead of a run; with --backbone ...")
     add("--which", choices=("teacher", "student"), help="the net (default: the teacher, where there is one)")
     add_plugin_flags(words)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from sslkit.errors import UserError, nearest
+from sslkit.parts.paths import home_path
 
 
 class Words(argparse.ArgumentParser):
@@ -52,7 +52,8 @@ class Words(argparse.ArgumentParser):
 def add_plugin_flags(words: Words) -> None:
     """The flags that say which plugins are loaded."""
     add = words.add_argument
-    add("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="also load a single-file plugin")
+    add("--plugin", type=home_path, action="append", default=[], metavar="FILE.py",
+        help="also load a single-file plugin")  # fmt: skip
     add("--no-plugins", action="append", default=[], metavar="NAME", dest="no_plugins",
         help="leave an installed plugin out, by its name or its distribution's")  # fmt: skip
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sslkit.parts.optimizer import OptimizerPart
     from sslkit.parts.option_checks import check_at_least, check_positive
     from sslkit.parts.outputs import Outputs
+    from sslkit.parts.paths import home_path
     from sslkit.parts.position import Position
     from sslkit.parts.preprocess import Preprocess
     from sslkit.parts.randomness import generator, keyed_randomness, seed_of
@@ -65,6 +66,7 @@ _HOMES = {
     "option_checks": ["check_at_least", "check_positive"],
     "optimizer": ["OptimizerPart"],
     "outputs": ["Outputs"],
+    "paths": ["home_path"],
     "position": ["Position"],
     "preprocess": ["Preprocess"],
     "randomness": ["generator", "keyed_randomness", "seed_of"],
@@ -83,8 +85,8 @@ __all__ = [
     "OptimizerPart", "Outputs", "Picture", "Position", "Preprocess", "Row", "RowQueue", "RunInfo", "Schedule",
     "Split", "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher", "WeightsMisfit", "WholeImages",
     "at_least_float32", "channels_first", "check_at_least", "check_positive", "common_width", "file_content",
-    "file_stamp", "gather_items", "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks",
-    "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of",
+    "file_stamp", "gather_items", "gather_with_gradient", "generator", "home_path", "keyed_randomness",
+    "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of",
     "sinkhorn", "student_views", "sum_with_gradient", "view_partners", "whole_patches", "world_size",
 ]  # fmt: skip
 

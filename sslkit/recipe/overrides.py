@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sslkit.errors import UserError, nearest
-from sslkit.recipe.given import COMMAND_LINE, Layer, Where, on_one_line, plain_data, show
+from sslkit.recipe.given import COMMAND_LINE, Layer, Where, on_one_line, show
+from sslkit.recipe.plain_data import plain_data
 from sslkit.recipe.schema import SECTIONS
 from sslkit.recipe.yaml import read_value
 
@@ -42,7 +43,8 @@ class Override:
         path = tuple(self.key.split("."))
         for part in reversed(path):
             data = {part: data}
-        return Layer(file, data, {path: Where(file)}, override=True)
+        words = {path: self.value} if self.from_command_line else {}
+        return Layer(file, data, {path: Where(file)}, override=True, words=words)
 
     def shown(self) -> str:
         """The value as it would be typed."""
@@ -65,8 +67,12 @@ def override_layers(overrides: Sequence[Override]) -> list[Layer]:
 
 
 def overrides_from(values: Mapping[str, Any]) -> list[Override]:
-    """The overrides of the Python API: ``{"head.use_bn": True}``."""
-    return [Override(key, value) for key, value in values.items()]
+    """The overrides of the Python API: ``{"head.use_bn": True}``.
+
+    Raises:
+        UserError: for a value that no recipe can hold.
+    """
+    return [Override(key, plain_data(value, f"{PYTHON}: {key}")) for key, value in values.items()]
 
 
 def split_overrides(

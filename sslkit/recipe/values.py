@@ -23,13 +23,28 @@ def typed(hint: Any, given: Given) -> Any:
     Raises:
         UserError: located, if it is of another type, null without being Optional, or not finite.
     """
-    value = settle(given.value, hint)
+    value = given.typed if _as_typed(hint, given) else settle(given.value, hint)
     if not _finite(value):
         raise given.error(f"expected a finite number, got {show(value)}")
     try:
         return _convert(hint, value)
     except (ValueError, TypeError, OverflowError):
         raise given.error(f"expected {describe(hint)}, got {show(value)}{_advice(hint, value)}") from None
+
+
+def _as_typed(hint: Any, given: Given) -> bool:
+    """Whether an option takes the text of a word that YAML reads as a list, a mapping or a quoted text.
+
+    A text option does, so that a folder may be called ``[img]``, ``a: b`` or ``- x``. Where null or a number is another
+    choice, quotes say that text is meant: there they are no part of it.
+    """
+    kinds = members(hint)
+    if given.typed is None or isinstance(given.value, Text) or str not in kinds:
+        return False
+    if isinstance(given.value, str):
+        return len(kinds) == 1
+    home = (dict,) if isinstance(given.value, dict) else (list, tuple)
+    return not any(get_origin(kind) in home for kind in kinds)
 
 
 def settle(value: Any, hint: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sslkit.parts.paths import home_path
 from sslkit.plugins.manager import load_registry
 from sslkit.recipe.load import load_recipe
 from sslkit.recipe.overrides import overrides_from
@@ -38,4 +39,4 @@ def fit(
     """
     registry = load_registry(plugins)
     loaded = load_recipe(recipe, overrides_from(overrides or {}), registry)
-    return fit_recipe(loaded, Path(out) if out else None, fresh, registry, extend)
+    return fit_recipe(loaded, home_path(out) if out else None, fresh, registry, extend)
