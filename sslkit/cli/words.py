@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from sslkit.errors import UserError, nearest
@@ -21,10 +21,15 @@ class Words(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        #: The recipe's sections that the subcommand takes overrides of, for hints.
+        self.sections: Collection[str] = ()
 
     def error(self, message: str) -> NoReturn:
         """One sentence and no usage text."""
-        raise UserError(f"{self.prog}: {message}; see `{self.prog} --help`")
+        stray = message.removeprefix("unrecognized arguments: ")
+        is_number = stray != message and stray.replace(" ", "").replace(".", "").replace(",", "").isdigit()
+        hint = "; a list is one word, in quotes: '[5, 7]'" if is_number else ""
+        raise UserError(f"{self.prog}: {message}{hint}; see `{self.prog} --help`")
 
     @property
     def flags(self) -> list[str]:
@@ -40,7 +45,10 @@ class Words(argparse.ArgumentParser):
         flags = [word.partition("=")[0] for word in argv if word.startswith("-") and len(word) > 1]
         for flag in flags:
             if flag not in self.flags and not flag[1:2].isdigit():
-                raise UserError(f"{self.prog}: there is no flag {flag}; {nearest(flag, self.flags)}")
+                # here: only a mistake needs the names of parts
+                from sslkit.recipe.flag_hints import flag_hint
+
+                raise UserError(f"{self.prog}: there is no flag {flag}; {flag_hint(flag, self.flags, self.sections)}")
         for action in self._actions:
             count = sum(flags.count(flag) for flag in action.option_strings)
             if count > 1 and not isinstance(action.default, list):
