@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from shlex import quote
 
 from sslkit.cli.words import Words, add_plugin_flags
 from sslkit.errors import UserError
@@ -34,7 +35,7 @@ def run(argv: Sequence[str]) -> int:
     words = _words()
     rest, overrides = split_overrides(argv, words.flags)
     if rest and not rest[0].startswith("-") and "--recipe" not in rest:
-        raise UserError(f"sslkit fit: the recipe needs its flag: --recipe {rest[0]}")
+        raise UserError(f"sslkit fit: the recipe needs its flag: --recipe {quote(rest[0])}")
     args = words.parse(rest)
     # here and not above: --help needs none of it
     from sslkit.plugins.manager import load_registry

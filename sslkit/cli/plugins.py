@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from sslkit.cli.first_line import first_line
 from sslkit.cli.words import Words, add_plugin_flags, check_action
@@ -56,7 +57,7 @@ def _new(words: list[str], parent: Path) -> int:
     from sslkit.cli.new_plugin import new_plugin
 
     folder = new_plugin(words[0], parent)
-    print(f"{folder} is written. Next:\n  cd {folder}\n  pip install -e . && pytest\n  see its README.md")
+    print(f"{folder} is written. Next:\n  cd {quote(str(folder))}\n  pip install -e . && pytest\n  see its README.md")
     return 0
 
 
