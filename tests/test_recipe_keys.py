@@ -39,7 +39,8 @@ def test_every_key_of_every_section_has_type_default_and_a_sentence(name: str) -
 def test_all_sections_are_printed_without_torch() -> None:
     code = (
         "import sys\nfrom sslkit.cli.main import main\n"
-        "codes = [main(['recipes', 'keys']), main(['recipes', 'keys', 'train']), main(['plugins', 'show', 'evaluate'])]\n"
+        "commands = (['recipes', 'keys'], ['recipes', 'keys', 'train'], ['plugins', 'show', 'evaluate'])\n"
+        "codes = [main(words) for words in commands]\n"
         "sys.exit(sum(codes) + ('torch' in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
