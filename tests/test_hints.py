@@ -104,6 +104,11 @@ def test_a_flag_of_another_tool_is_answered_with_ours(flag: str, hint: str, caps
         ("list", "did you mean `sslkit recipes list`?"),
         ("sweep", "did you mean `sslkit ablate`?"),
         ("version", "did you mean `sslkit --version`?"),
+        ("recipes quickstart", "the action comes first: sslkit recipes show quickstart"),
+        ("recipes train", "the action comes first: sslkit recipes keys train"),
+        ("plugins backbone", "the action comes first: sslkit plugins list backbone"),
+        ("plugins train", "the action comes first: sslkit plugins show train"),
+        ("data .", "the action comes first: sslkit data check ."),
         ("recipes show quikstart", "did you mean 'quickstart'?"),
         ("recipes show quick", "did you mean 'quickstart'"),
         ("recipes show FASHION", "_fashion'?"),
@@ -182,6 +187,22 @@ def test_a_part_that_is_a_folder_is_answered_in_a_file_as_yaml(tmp_path: Path, m
     Path("r.yaml").write_text("base: quickstart\ndata: photos\n")
     with pytest.raises(UserError, match=r"r.yaml:2: data: .*write \{name: image_folder, root: photos\}$"):
         load_recipe("r.yaml")
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("model: resnet50", "model: there is no such section; did you mean 'backbone'?"),
+        ("lr: 0.1", "lr: there is no such section; did you mean 'optimizer.lr'?"),
+        ("num_epochs: 3", "num_epochs: there is no such section; did you mean 'train.epochs'?"),
+        ("train: {learning_rate: 0.1}", "train.learning_rate: there is no such key here; did you mean 'optimizer.lr'?"),
+    ],
+)
+def test_keys_of_other_tools_in_a_recipe_are_answered_with_ours(line: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(f"base: quickstart\n{line}\n")
+    with pytest.raises(UserError) as caught:
+        load_recipe(tmp_path / "r.yaml")
+    assert str(caught.value).endswith(hint)
 
 
 # --- the tables are true -------------------------------------------------------------------------------------------

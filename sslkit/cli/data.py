@@ -38,7 +38,7 @@ def run(argv: Sequence[str]) -> int:
     add_plugin_flags(words)
     rest, overrides = split_overrides(argv, words.flags, SECTIONS)
     args = words.parse(rest)
-    check_action(args.action, ("check",))
+    check_action(args.action, ("check",), "sslkit data check" if home_path(args.action).is_dir() else "")
     if args.folder is None and args.recipe is None:
         raise UserError("sslkit data check: which images? Name a folder, or a --recipe")
     if args.folder is not None:

@@ -36,7 +36,11 @@ def run(argv: Sequence[str]) -> int:
     add_plugin_flags(words)
     words.add_argument("--out", type=home_path, metavar="DIR", help="new: the folder to write into (default: this one)")
     args = words.parse(argv)
-    check_action(args.action, _ACTIONS)
+    kinds_or_sections = {
+        **dict.fromkeys(SECTIONS, "sslkit plugins show"),
+        **dict.fromkeys(KINDS, "sslkit plugins list"),
+    }
+    check_action(args.action, _ACTIONS, kinds_or_sections.get(args.action, ""))
     if args.out is not None and args.action != "new":
         raise UserError(f"sslkit plugins {args.action} writes nothing: leave --out out")
     if args.action == "new":

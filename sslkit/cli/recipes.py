@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sslkit.cli.words import Words, add_plugin_flags, check_action
 from sslkit.errors import UserError, nearest
 from sslkit.recipe.find import Shipped, list_grids, list_recipes
+from sslkit.recipe.schema import SECTIONS
 
 _EPILOG = """examples:
   sslkit recipes list
@@ -27,7 +28,7 @@ def run(argv: Sequence[str]) -> int:
     words.add_argument("name", nargs="?", metavar="NAME", help="show: of a recipe; list: a part of it; keys: a section")
     add_plugin_flags(words)
     args = words.parse(argv)
-    check_action(args.action, ("list", "show", "keys"))
+    check_action(args.action, ("list", "show", "keys"), _complete(args.action))
     if args.action == "keys":
         from sslkit.cli.describe_section import describe_key
         from sslkit.plugins.manager import load_registry
@@ -38,6 +39,13 @@ def run(argv: Sequence[str]) -> int:
     else:
         _show(args.name)
     return 0
+
+
+def _complete(word: str) -> str:
+    """The command that takes a word which stands where the action belongs."""
+    if word in {shipped.name for shipped in [*list_recipes(), *list_grids()]}:
+        return "sslkit recipes show"
+    return "sslkit recipes keys" if word.partition(".")[0] in SECTIONS else ""
 
 
 def _list(part: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Sequence
+from shlex import quote
 from typing import NoReturn
 
 from sslkit.errors import UserError, nearest
@@ -42,7 +43,7 @@ class Words(argparse.ArgumentParser):
         Raises:
             UserError: for an unknown flag, with the nearest one.
         """
-        flags = [word.partition("=")[0] for word in argv if word.startswith("-") and len(word) > 1]
+        flags = [word.partition("=")[0] for word in argv if _is_flag(word)]
         for flag in flags:
             if flag not in self.flags and not flag[1:2].isdigit():
                 # here: only a mistake needs the names of parts
@@ -55,6 +56,11 @@ class Words(argparse.ArgumentParser):
                 raise UserError(f"{self.prog}: {action.option_strings[0]} is given {count} times; give it once")
         # intermixed: options may stand between the words
         return self.parse_intermixed_args(list(argv))
+
+
+def _is_flag(word: str) -> bool:
+    """Whether a word is meant as a flag, right or wrong: argparse too takes one with a blank in it for a value."""
+    return word.startswith("-") and len(word) > 1 and " " not in word.partition("=")[0]
 
 
 def add_plugin_flags(words: Words) -> None:
@@ -73,11 +79,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def check_action(action: str, known: Sequence[str] = ("list", "show")) -> None:
-    """Refuse what is none of the actions.
+def check_action(action: str, known: Sequence[str], complete: str = "") -> None:
+    """Reject an unknown action.
+
+    Args:
+        action: as typed.
+        known: the actions there are.
+        complete: the command that takes such a word, where the action was left out: ``sslkit recipes show``.
 
     Raises:
         UserError: with the nearest of them.
     """
+    if action not in known and complete:
+        raise UserError(f"the action comes first: {complete} {quote(action)}")
     if action not in known:
         raise UserError(f"there is no action {action!r}; {nearest(action, known)}")

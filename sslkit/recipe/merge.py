@@ -78,7 +78,12 @@ def _hint(key: str) -> str:
     if "." in key and key.split(".")[0] in SECTIONS:
         outer, inner = key.split(".", 1)
         return f"in a file write it nested: `{outer}: {{{inner}: ...}}`"
-    return nearest(key, SECTIONS)
+    near = nearest(key, SECTIONS)
+    if near.startswith("did you mean"):
+        return near
+    from sslkit.recipe.flag_hints import homes_of  # here: only a mistake needs the options of all parts
+
+    return next((f"did you mean {home!r}?" for home in homes_of(key)), near)
 
 
 def _fold_number(draft: Draft, section: Section, given: Given) -> None:
