@@ -86,8 +86,9 @@ __all__ = [
     "Split", "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher", "WeightsMisfit", "WholeImages",
     "at_least_float32", "channels_first", "check_at_least", "check_positive", "common_width", "file_content",
     "file_stamp", "gather_items", "gather_with_gradient", "generator", "home_path", "keyed_randomness",
-    "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of",
-    "sinkhorn", "student_views", "sum_with_gradient", "view_partners", "whole_patches", "world_size",
+    "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank",
+    "read_weights", "seed_of", "sinkhorn", "student_views", "sum_with_gradient", "view_partners", "whole_patches",
+    "world_size",
 ]  # fmt: skip
 
 
