@@ -47,16 +47,34 @@ class Stopped(Exception):
         self.exit_code = 128 + signal_number
 
 
+#: Names that an error sentence lists at most.
+_LISTED = 12
+_CONTAINING = 5
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of an error sentence: the nearest known name if one is near, else the list of all of them."""
+    """The end of an error sentence: the known names that are near, else the list of all of them.
+
+    Capitals do not count, nor whether words are joined by ``-`` or ``_``. Where no name is near as a whole, those that
+    contain the given one are: ``dino`` finds ``dino_vits16``.
+    """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    alike = {_bare(other): other for other in reversed(names)}
+    close = difflib.get_close_matches(_bare(name), alike, n=1, cutoff=0.6)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {alike[close[0]]!r}?"
     if not names:
         return "there are none"
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    containing = [other for other in names if len(name) > 2 and _bare(name) in _bare(other)]
+    if containing:
+        *most, last = [repr(other) for other in containing[:_CONTAINING]]
+        return f"did you mean {', '.join(most)} or {last}?" if most else f"did you mean {last}?"
+    shown = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
     return f"known: {shown}"
+
+
+def _bare(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")
 
 
 def lost_process(error: BaseException, when: str) -> RunError | None:

@@ -198,7 +198,7 @@ def test_fit_hands_over_the_recipe(plugin: list[str], monkeypatch: pytest.Monkey
     from sslkit.report import training
 
     seen: list[object] = []
-    take = lambda recipe, out, fresh, registry: seen.append((recipe.train.epochs, out, fresh))  # noqa: E731
+    take = lambda recipe, out, fresh, registry, extend: seen.append((recipe.train.epochs, out, fresh))  # noqa: E731
     monkeypatch.setattr(training, "fit_recipe", take)
     assert main(["fit", "--train.epochs", "7", "--recipe", "r.yaml", *plugin, "--out", "here", "--fresh"]) == 0
     assert seen == [(7, Path("here"), True)]

@@ -80,9 +80,7 @@ def test_paths_in_lists_and_mappings_too(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert absolute_paths(PathOption | None, None) is None
 
 
-@pytest.mark.parametrize(
-    ("path", "said"), [("", "the path is empty"), ("~nobody-of-that-name/x", "there is no user of that name")]
-)
+@pytest.mark.parametrize(("path", "said"), [("", "the path is empty"), ("~nobody-of-that-name/x", "there is no user")])
 def test_a_path_that_cannot_be_is_told_with_its_place(path: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         user_path(path)

@@ -63,7 +63,7 @@ CHANGES = [
     ("local_crops: 6", "sizes: 96", "r.yaml:3: augment.sizes: expected a list (of a whole number), got 96; write [96]"),
     ("local_crops: 6", "sizes: ['96']", "r.yaml:3: augment.sizes: expected a list (of a whole number), got ['96']"),
     ("local_crops: 6", "sizes: '[96]'",
-     "r.yaml:3: augment.sizes: expected a list (of a whole number), got '[96]'; write ['[96]']"),
+     "r.yaml:3: augment.sizes: expected a list (of a whole number), got '[96]'; write [96]"),
     ("root: images", "limit: 5", "r.yaml:2: data: the dataset 'folder' needs 'root'; it has no default"),
     ("data: {name: folder, root: images}", "", "r.yaml: data: a recipe needs this section: the images to train on; "
      "known: folder, toy"),

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, ImageFiles, Metrics, PathOption, Preprocess
+from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, ImageFiles, Metrics, PathOption, Preprocess, user_path
 from sslkit_evaluators.copydays import Copydays, images_in, read_copydays
 from sslkit_evaluators.image_sizes import Square
 from sslkit_evaluators.patch_grid import check_whole_patches
@@ -115,7 +115,7 @@ class CopyDetection(Evaluator):
     def _read(self) -> Copydays:
         if self.root is None:
             raise UserError("root: where is Copydays? Give the folder with original/, strong/, jpegqual/ and crops/")
-        return read_copydays(Path(self.root))
+        return read_copydays(user_path(self.root))
 
     def _features(self, frozen: Frozen, paths: list[Path]) -> Tensor:
         """Of those that can be read; the runner lists the others."""
@@ -150,7 +150,7 @@ def mean_average_precision(asked: Tensor, known: Tensor, right: tuple[tuple[int,
 def _more_images(option: str, folder: str | None) -> list[Path]:
     if folder is None:
         return []
-    paths = list(images_in(Path(folder)))
+    paths = list(images_in(user_path(folder)))
     if not paths:
         raise UserError(f"{option}: {folder} holds no images")
     return paths

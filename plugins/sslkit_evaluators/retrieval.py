@@ -10,7 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, ImageFiles, Metrics, PathOption, Preprocess
+from sslkit.parts import (
+    Backbone,
+    Dataset,
+    Evaluator,
+    Features,
+    Frozen,
+    ImageFiles,
+    Metrics,
+    PathOption,
+    Preprocess,
+    user_path,
+)
 from sslkit_evaluators.image_sizes import Within
 from sslkit_evaluators.multiscale import SCALES, PooledFeature
 from sslkit_evaluators.ranked_lists import judge_rankings
@@ -62,7 +73,7 @@ class Retrieval(Evaluator):
     def _read(self) -> Revisited:
         if self.root is None:
             raise UserError(f"root: where is {self.dataset}? Give the folder that holds {self.dataset}/gnd_...pkl")
-        return read_revisited(Path(self.root), self.dataset)
+        return read_revisited(user_path(self.root), self.dataset)
 
     def _features(self, frozen: Frozen, images: ImageFiles, boxes: tuple[tuple[float, ...], ...] = ()) -> Features:
         pooled = PooledFeature(frozen.backbone, SCALES if self.multiscale else SCALES[:1])

@@ -21,6 +21,7 @@ from sslkit.parts import (
     Preprocess,
     gather_items,
     rank,
+    user_path,
     world_size,
 )
 from sslkit_evaluators.attention import cls_attention, mass_masks, pixels
@@ -99,7 +100,7 @@ class Segmentation(Evaluator):
     def _read(self) -> tuple[list[Path], list[Path]]:
         if self.root is None:
             raise UserError("root: where is VOC? Give the folder with JPEGImages/, SegmentationClass/ and ImageSets/")
-        return read_voc(Path(self.root), self.subset)
+        return read_voc(user_path(self.root), self.subset)
 
 
 def jaccard_of_heads(found: Tensor, mask: np.ndarray) -> list[float] | None:

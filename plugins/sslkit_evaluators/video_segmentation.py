@@ -24,6 +24,7 @@ from sslkit.parts import (
     Preprocess,
     gather_items,
     rank,
+    user_path,
     world_size,
 )
 from sslkit_evaluators.davis import Video, read_davis
@@ -100,7 +101,7 @@ class VideoSegmentation(Evaluator):
     def _read(self) -> list[Video]:
         if self.root is None:
             raise UserError("root: where is DAVIS? Give the folder with JPEGImages/, Annotations/ and ImageSets/")
-        return read_davis(Path(self.root), self.year, self.subset)
+        return read_davis(user_path(self.root), self.year, self.subset)
 
     def _follow(self, frozen: Frozen, video: Video) -> tuple[np.ndarray, np.ndarray]:
         """The masks that are found and those that are right, each uint8 ``[T, H, W]``; the first is given."""

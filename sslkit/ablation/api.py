@@ -14,6 +14,7 @@ from sslkit.ablation.layout import Layout
 from sslkit.ablation.plan import plan
 from sslkit.ablation.run_grid import How, run_grid
 from sslkit.ablation.runner import Limits
+from sslkit.parts.paths import home_path
 from sslkit.plugins.manager import load_registry
 from sslkit.recipe.overrides import overrides_from
 
@@ -67,7 +68,7 @@ def ablate(
         UserError: for whatever a user can mend, before the first run begins.
         Stopped: if it was interrupted.
     """
-    files = [Path(file) for file in ([plugins] if isinstance(plugins, str | Path) else plugins)]
+    files = [home_path(file) for file in ([plugins] if isinstance(plugins, str | Path) else plugins)]
     choices = {key: axis_of(key, given) for key, given in axes.items()}
     fixed = tuple(overrides_from(overrides or {}))
     cells = cells_of(choices, design, baseline, fixed)
@@ -77,4 +78,4 @@ def ablate(
     registry = load_registry(files)
     members = plan(grid, registry)
     how = How(executor_of(executor, jobs, submit or {}), registry, flags, Limits(limit, budget), retry, stale)
-    return run_grid(grid, members, Layout(Path(out)), how)
+    return run_grid(grid, members, Layout(home_path(out)), how)

@@ -11,6 +11,7 @@ from typing import Any
 from sslkit.errors import UserError, nearest
 from sslkit.recipe.given import show
 from sslkit.recipe.overrides import Override, overrides_from
+from sslkit.recipe.plain_data import plain_data
 
 GRID, ONE_AT_A_TIME = "grid", "one_at_a_time"
 #: By axis, by the name of a choice, the overrides that it stands for.
@@ -122,7 +123,8 @@ def axis_of(key: str, given: Mapping[str, Mapping[str, Any] | None] | Sequence[A
                 f"axes.{key}.{wrong}: {given[wrong]!r} is no mapping of overrides, as in {{head.use_bn: true}}"
             )
         return {name: tuple(overrides_from(of or {})) for name, of in given.items()}
-    if isinstance(given, str) or not isinstance(given, Sequence):
+    given = plain_data(given, f"axes.{key}")
+    if not isinstance(given, list):
         raise UserError(f"axes.{key}: {given!r} is neither a list of values nor a mapping of named overrides")
     choices: dict[str, tuple[Override, ...]] = {
         value if isinstance(value, str) else show(value): (Override(key, value),) for value in given
@@ -164,7 +166,8 @@ def seeds_of(given: int | Sequence[int]) -> tuple[int, ...]:
     Raises:
         UserError: if there are none, or one is given twice.
     """
-    seeds = tuple(range(given)) if isinstance(given, int) else tuple(given)
+    plain = plain_data(given, "seeds")
+    seeds = tuple(range(plain)) if isinstance(plain, int) else tuple(plain if isinstance(plain, list) else ())
     if not seeds or len(set(seeds)) < len(seeds) or any(isinstance(s, bool) or not isinstance(s, int) for s in seeds):
         raise UserError(f"seeds: {given!r} must be a number of 1 or more, or a list of different whole numbers")
     return seeds

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sslkit.cli.words import Words, add_plugin_flags, positive
 from sslkit.errors import UserError
+from sslkit.parts.paths import home_path
 from sslkit.recipe.overrides import split_overrides
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _grid(args: argparse.Namespace, overrides: Sequence[Override]) -> Grid:
     from sslkit.ablation.read import axes_from_words, is_grid, read_grid
     from sslkit.recipe.find import shipped_grid
 
-    path = shipped_grid(args.recipe) or Path(args.recipe)
+    path = shipped_grid(args.recipe) or home_path(args.recipe)
     if path.is_file() and is_grid(path):
         if args.axis or args.seeds is not None or args.metric:
             raise UserError(
@@ -134,7 +135,7 @@ def _words() -> Words:
         metavar="NAME",
         help="such as teacher/knn/k20_top1 (default: each evaluator's first)",
     )
-    add("--out", type=Path, metavar="DIR", help="the ablation's folder (default: ablations/RECIPE)")
+    add("--out", type=home_path, metavar="DIR", help="the ablation's folder (default: ablations/RECIPE)")
     add("--jobs", type=positive, metavar="N", help="runs at a time (default: 1; on a cluster as many as it takes)")
     add("--executor", default="local", metavar="NAME", help="local (processes; the default), submitit (SLURM) or ray")
     add("--submit", action="append", default=[], metavar="KEY=VALUE", help="for submitit or ray, as gpus_per_node=1")

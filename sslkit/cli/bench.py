@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslkit.cli.words import Words, add_plugin_flags, positive
+from sslkit.parts.paths import home_path
 from sslkit.recipe.overrides import split_overrides
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> int:
     add = words.add_argument
     add("--recipe", required=True, metavar="FILE_OR_NAME", help="a YAML file, or a name from `sslkit recipes list`")
     add("--steps", type=positive, default=20, metavar="N", help="of each measurement (default: 20)")
-    add("--json", type=Path, metavar="FILE", help="also write the numbers there")
+    add("--json", type=home_path, metavar="FILE", help="also write the numbers there")
     add_plugin_flags(words)
     rest, overrides = split_overrides(argv, words.flags)
     args = words.parse(rest)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sslkit.cli.words import Words, add_plugin_flags, check_action
 from sslkit.errors import UserError
+from sslkit.parts.paths import home_path
 from sslkit.recipe.overrides import Override, split_overrides
 
 #: What says which images, and how they are read and augmented.
@@ -29,14 +30,15 @@ def run(argv: Sequence[str]) -> int:
     """Read every image once, and tell what a run would meet."""
     words = Words("data", "Read every image once: sizes, modes, copies, files that cannot be read, views.", _EPILOG)
     words.usage = "sslkit data check [DIR] [flags] [overrides]"
-    words.add_argument("action", metavar="check")
-    words.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="a folder of images (default: the recipe's)")
-    words.add_argument("--recipe", metavar="FILE_OR_NAME", help="whose images, and whose views are drawn")
-    words.add_argument("--out", type=Path, metavar="DIR", help="for lists and a picture (default: data_check)")
+    add = words.add_argument
+    add("action", metavar="check")
+    add("folder", nargs="?", type=home_path, metavar="DIR", help="a folder of images (default: the recipe's)")
+    add("--recipe", metavar="FILE_OR_NAME", help="whose images, and whose views are drawn")
+    add("--out", type=home_path, metavar="DIR", help="for lists and a picture (default: data_check)")
     add_plugin_flags(words)
     rest, overrides = split_overrides(argv, words.flags, SECTIONS)
     args = words.parse(rest)
-    check_action(args.action, ("check",))
+    check_action(args.action, ("check",), "sslkit data check" if home_path(args.action).is_dir() else "")
     if args.folder is None and args.recipe is None:
         raise UserError("sslkit data check: which images? Name a folder, or a --recipe")
     if args.folder is not None:

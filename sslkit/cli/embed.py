@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from sslkit.cli.trained import add_trained, check_sections, load_trained, named_trained
+from sslkit.cli.trained import add_trained, named_trained
 from sslkit.cli.words import Words
+from sslkit.parts.paths import home_path
 from sslkit.recipe.overrides import split_overrides
-
-#: What may be given when a backbone is used.
-SECTIONS = ("data", "eval_data", "preprocess", "train", "backbone")
+from sslkit.report.trained import EMBED
 
 _EPILOG = """overrides: of data, eval_data, preprocess and train, as for `sslkit fit`; with --weights also of backbone
 
@@ -24,16 +22,15 @@ def run(argv: Sequence[str]) -> int:
     """Write features to a file."""
     words = Words("embed", "Write the features that a trained backbone gives for images, with their paths.", _EPILOG)
     words.usage = "sslkit embed (RUN | --weights FILE --backbone ...) --out FILE [flags] [overrides]"
-    words.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run folder, or one of its checkpoints")
-    words.add_argument("--out", type=Path, required=True, metavar="FILE", help="FILE.parquet or FILE.npz")
+    words.add_argument("run", nargs="?", type=home_path, metavar="RUN", help="a run folder, or one of its checkpoints")
+    words.add_argument("--out", type=home_path, required=True, metavar="FILE", help="FILE.parquet or FILE.npz")
     add_trained(words)
-    rest, overrides = split_overrides(argv, words.flags, SECTIONS)
+    rest, overrides = split_overrides(argv, words.flags, EMBED)
     args = words.parse(rest)
-    named_trained(args, "embed")
-    check_sections(args, overrides)
-    from sslkit.plugins.manager import load_registry
-    from sslkit.report.embed import check_out, embed
+    trained = named_trained(args, "embed")
+    trained.check(overrides, EMBED)
+    from sslkit.report.embed import check_out, embed, show_embedding
 
     check_out(args.out)
-    embed(load_trained(args, overrides, load_registry(tuple(args.plugin), args.no_plugins)), args.out)
+    show_embedding(embed(trained.load(overrides), args.out))
     return 0

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from sslkit.cli.trained import add_trained, check_sections, load_trained, named_trained
+from sslkit.cli.trained import add_trained, named_trained
 from sslkit.cli.words import Words
+from sslkit.parts.paths import home_path
 from sslkit.recipe.overrides import split_overrides
-
-#: What may be given when a backbone is written.
-SECTIONS = ("preprocess", "backbone")
+from sslkit.report.trained import EXPORT
 
 _EPILOG = """overrides: with --weights, backbone and preprocess, as for `sslkit fit`
 
@@ -24,18 +22,19 @@ def run(argv: Sequence[str]) -> int:
     """Write a trained backbone to a file."""
     words = Words("export", "Write a trained backbone (the teacher's by default) for other programs.", _EPILOG)
     words.usage = "sslkit export (RUN | --weights FILE --backbone ...) --to FORMAT --out FILE [flags]"
-    words.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run folder, or one of its checkpoints")
+    words.add_argument("run", nargs="?", type=home_path, metavar="RUN", help="a run folder, or one of its checkpoints")
     formats = ("timm", "torch", "safetensors", "onnx")
     words.add_argument("--to", choices=formats, required=True, help="the format: %(choices)s", metavar="FORMAT")
-    words.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
+    words.add_argument("--out", type=home_path, required=True, metavar="FILE", help="the file to write")
     add_trained(words)
-    rest, overrides = split_overrides(argv, words.flags, SECTIONS)
+    rest, overrides = split_overrides(argv, words.flags, EXPORT)
     args = words.parse(rest)
-    named_trained(args, "export")
-    check_sections(args, overrides)
-    from sslkit.plugins.manager import load_registry
+    trained = named_trained(args, "export")
+    trained.check(overrides, EXPORT)
+    from sslkit.report.console import say
     from sslkit.report.export import check_out, export
 
     check_out(args.out, args.to)
-    export(load_trained(args, overrides, load_registry(tuple(args.plugin), args.no_plugins)), args.to, args.out)
+    for line in export(trained.load(overrides), args.to, args.out).lines():
+        say(line)
     return 0

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from shlex import quote
 
 from sslkit.cli.words import Words, add_plugin_flags
 from sslkit.errors import UserError
+from sslkit.parts.paths import home_path
 from sslkit.recipe.overrides import split_overrides
-from sslkit.recipe.schema import SECTIONS, Shape
+from sslkit.recipe.schema import BASE, SECTIONS, Shape
 
 _EPILOG = """sections of a recipe, and what each holds:
 {sections}
@@ -33,8 +34,8 @@ def run(argv: Sequence[str]) -> int:
     """Train from a recipe, or print it resolved."""
     words = _words()
     rest, overrides = split_overrides(argv, words.flags)
-    if rest and not rest[0].startswith("-"):
-        raise UserError(f"sslkit fit: the recipe needs its flag: --recipe {rest[0]}")
+    if rest and not rest[0].startswith("-") and "--recipe" not in rest:
+        raise UserError(f"sslkit fit: the recipe needs its flag: --recipe {quote(rest[0])}")
     args = words.parse(rest)
     # here and not above: --help needs none of it
     from sslkit.plugins.manager import load_registry
@@ -57,10 +58,11 @@ def run(argv: Sequence[str]) -> int:
 
 def _words() -> Words:
     words = Words("fit", "Train from a recipe.", _EPILOG.format(sections=_sections()))
+    words.sections = tuple(SECTIONS)
     words.usage = "sslkit fit --recipe FILE_OR_NAME [flags] [overrides]"
     add = words.add_argument
     add("--recipe", required=True, metavar="FILE_OR_NAME", help="a YAML file, or a name from `sslkit recipes list`")
-    add("--out", type=Path, metavar="DIR", help="the run folder (default: runs/RECIPE)")
+    add("--out", type=home_path, metavar="DIR", help="the run folder (default: runs/RECIPE)")
     add("--fresh", action="store_true", help="start anew; an older run in the folder is moved aside")
     add("--extend", action="store_true", help="go on with another train.epochs than the run in the folder has")
     add_plugin_flags(words)
@@ -69,7 +71,7 @@ def _words() -> Words:
 
 
 def _sections() -> str:
-    lines = ["  base          a recipe file that this one changes, relative to it (in files only)"]
+    lines = [f"  base          {BASE}"]
     for section in SECTIONS.values():
         forms = {Shape.PART: section.kind, Shape.PARTS: f"{section.kind} by id"}
         form = f" [{forms[section.shape]}]" if section.shape in forms else ""

@@ -94,13 +94,24 @@ def _dispatch(argv: list[str]) -> int:
     if command.startswith("-"):
         raise UserError(f"name the command first, as in `sslkit fit {command} ...`; there are: {', '.join(COMMANDS)}")
     if command not in COMMANDS:
-        raise UserError(f"there is no command {command!r}; {nearest(command, COMMANDS)}")
+        raise UserError(f"there is no command {command!r}; {_command_hint(command)}")
     try:
         code: int = import_module(COMMANDS[command][0]).run(words)
         sys.stdout.flush()
     except SystemExit as stop:  # argparse, after --help
         return stop.code if isinstance(stop.code, int) else 2
     return code
+
+
+def _command_hint(command: str) -> str:
+    """The command that another tool's word stands for, else the nearest one."""
+    from sslkit.recipe import synonyms
+
+    word = command.lower().replace("-", "_")
+    for meant, words in synonyms.COMMANDS.items():
+        if word in words.split() and (meant.startswith("-") or meant.split()[0] in COMMANDS):
+            return f"did you mean `sslkit {meant}`?"
+    return nearest(command, COMMANDS)
 
 
 def _tell_thread(failed: threading.ExceptHookArgs) -> None:

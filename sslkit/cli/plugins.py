@@ -5,18 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from sslkit.cli.first_line import first_line
 from sslkit.cli.words import Words, add_plugin_flags, check_action
 from sslkit.errors import UserError, nearest
 from sslkit.parts.kinds import KINDS
+from sslkit.parts.paths import home_path
 from sslkit.plugins.manager import load_registry
 from sslkit.plugins.registry import Registration, Registry
+from sslkit.recipe.schema import SECTIONS
 
 _EPILOG = """examples:
   sslkit plugins list
   sslkit plugins list teacher
   sslkit plugins show backbone vit
+  sslkit plugins show train                 # a section of recipes: its keys, or the parts that it may name
   sslkit plugins doctor                     # imports every plugin, and tells what is wrong with it
   sslkit plugins new sslkit-mymethod        # writes a package with a loss, a teacher rule, a recipe and tests
 """
@@ -26,13 +30,17 @@ _ACTIONS = ("list", "show", "doctor", "new")
 def run(argv: Sequence[str]) -> int:
     """List the parts that plugins bring, show one part's options, tell what is wrong, or write a new plugin."""
     words = Words("plugins", "The parts that plugins bring, by kind and name; and plugins of your own.", _EPILOG)
-    words.usage = "sslkit plugins list [KIND] | show [KIND] NAME | doctor | new PACKAGE [--out DIR]"
+    words.usage = "sslkit plugins list [KIND] | show [KIND] NAME | show SECTION | doctor | new PACKAGE [--out DIR]"
     words.add_argument("action", metavar="list|show|doctor|new")
     words.add_argument("words", nargs="*", metavar="KIND NAME")
     add_plugin_flags(words)
-    words.add_argument("--out", type=Path, metavar="DIR", help="new: the folder to write into (default: this one)")
+    words.add_argument("--out", type=home_path, metavar="DIR", help="new: the folder to write into (default: this one)")
     args = words.parse(argv)
-    check_action(args.action, _ACTIONS)
+    kinds_or_sections = {
+        **dict.fromkeys(SECTIONS, "sslkit plugins show"),
+        **dict.fromkeys(KINDS, "sslkit plugins list"),
+    }
+    check_action(args.action, _ACTIONS, kinds_or_sections.get(args.action, ""))
     if args.out is not None and args.action != "new":
         raise UserError(f"sslkit plugins {args.action} writes nothing: leave --out out")
     if args.action == "new":
@@ -53,7 +61,7 @@ def _new(words: list[str], parent: Path) -> int:
     from sslkit.cli.new_plugin import new_plugin
 
     folder = new_plugin(words[0], parent)
-    print(f"{folder} is written. Next:\n  cd {folder}\n  pip install -e . && pytest\n  see its README.md")
+    print(f"{folder} is written. Next:\n  cd {quote(str(folder))}\n  pip install -e . && pytest\n  see its README.md")
     return 0
 
 
@@ -91,15 +99,39 @@ def _kind(word: str) -> str:
 
 def _show(registry: Registry, words: list[str]) -> None:
     if len(words) not in (1, 2):
-        raise UserError("name a part, as in `sslkit plugins show backbone vit`")
-    name = words[-1]
-    kinds = [_kind(words[0])] if len(words) == 2 else [kind for kind in KINDS if _has(registry, kind, name)]
-    if not kinds:
-        names = {part.name for part in registry.parts}
-        raise UserError(f"there is no part {name!r}; {nearest(name, names)}")
+        raise UserError("name a part or a section of recipes, as in `sslkit plugins show backbone vit`")
+    if len(words) == 2:
+        _show_parts(registry, *_kind_and_name(registry, *words))
+        return
+    name = words[0]
+    section = name.removeprefix("--").partition(".")[0]
+    kinds = [kind for kind in KINDS if _has(registry, kind, name)]
+    if not kinds and section not in SECTIONS:
+        known = {*(part.name for part in registry.parts), *SECTIONS}
+        if name in KINDS:
+            raise UserError(f"which {name}? {nearest('', registry.names(name))}")
+        raise UserError(f"there is no part {name!r}, nor such a section of recipes; {nearest(name, known)}")
+    if section in SECTIONS:
+        from sslkit.cli.describe_section import describe_key
+
+        print(describe_key(name, registry), end="\n\n" if kinds else "\n")
+    _show_parts(registry, kinds, name)
+
+
+def _show_parts(registry: Registry, kinds: Sequence[str], name: str) -> None:
     from sslkit.cli.describe_part import describe_part
 
-    print("\n\n".join(describe_part(registry.find(kind, name)) for kind in kinds))
+    if kinds:
+        print("\n\n".join(describe_part(registry.find(kind, name)) for kind in kinds))
+
+
+def _kind_and_name(registry: Registry, kind: str, name: str) -> tuple[list[str], str]:
+    """What two words name: kind and name in either order, or a section and a name (``augment multicrop``)."""
+    if kind not in KINDS and name in KINDS and _has(registry, name, kind):
+        return [name], kind
+    if kind not in KINDS and kind in SECTIONS and SECTIONS[kind].kind:
+        return [SECTIONS[kind].kind], name
+    return [_kind(kind)], name
 
 
 def _has(registry: Registry, kind: str, name: str) -> bool:

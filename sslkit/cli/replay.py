@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from sslkit.cli.words import Words, add_plugin_flags
 from sslkit.errors import UserError
+from sslkit.parts.paths import home_path
 from sslkit.recipe.overrides import split_overrides
 
 #: What may be tried.
@@ -26,7 +26,7 @@ def run(argv: Sequence[str]) -> int:
     """Make a step once more that was not finite."""
     words = Words("replay", "Make a step once more whose loss or gradients were not finite.", _EPILOG)
     words.usage = "sslkit replay SNAPSHOT [flags] [overrides]"
-    words.add_argument("snapshot", type=Path, metavar="SNAPSHOT", help="a folder below snapshots/ in a run")
+    words.add_argument("snapshot", type=home_path, metavar="SNAPSHOT", help="a folder below snapshots/ in a run")
     add_plugin_flags(words)
     rest, overrides = split_overrides(argv, words.flags, SECTIONS)
     args = words.parse(rest)

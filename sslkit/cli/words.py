@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from shlex import quote
 from typing import NoReturn
 
 from sslkit.errors import UserError, nearest
+from sslkit.parts.paths import home_path
 
 
 class Words(argparse.ArgumentParser):
@@ -21,10 +22,15 @@ class Words(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        #: The recipe's sections that the subcommand takes overrides of, for hints.
+        self.sections: Collection[str] = ()
 
     def error(self, message: str) -> NoReturn:
         """One sentence and no usage text."""
-        raise UserError(f"{self.prog}: {message}; see `{self.prog} --help`")
+        stray = message.removeprefix("unrecognized arguments: ")
+        is_number = stray != message and stray.replace(" ", "").replace(".", "").replace(",", "").isdigit()
+        hint = "; a list is one word, in quotes: '[5, 7]'" if is_number else ""
+        raise UserError(f"{self.prog}: {message}{hint}; see `{self.prog} --help`")
 
     @property
     def flags(self) -> list[str]:
@@ -37,10 +43,13 @@ class Words(argparse.ArgumentParser):
         Raises:
             UserError: for an unknown flag, with the nearest one.
         """
-        flags = [word.partition("=")[0] for word in argv if word.startswith("-") and len(word) > 1]
+        flags = [word.partition("=")[0] for word in argv if _is_flag(word)]
         for flag in flags:
             if flag not in self.flags and not flag[1:2].isdigit():
-                raise UserError(f"{self.prog}: there is no flag {flag}; {nearest(flag, self.flags)}")
+                # here: only a mistake needs the names of parts
+                from sslkit.recipe.flag_hints import flag_hint
+
+                raise UserError(f"{self.prog}: there is no flag {flag}; {flag_hint(flag, self.flags, self.sections)}")
         for action in self._actions:
             count = sum(flags.count(flag) for flag in action.option_strings)
             if count > 1 and not isinstance(action.default, list):
@@ -49,10 +58,16 @@ class Words(argparse.ArgumentParser):
         return self.parse_intermixed_args(list(argv))
 
 
+def _is_flag(word: str) -> bool:
+    """Whether a word is meant as a flag, right or wrong: argparse too takes one with a blank in it for a value."""
+    return word.startswith("-") and len(word) > 1 and " " not in word.partition("=")[0]
+
+
 def add_plugin_flags(words: Words) -> None:
     """The flags that say which plugins are loaded."""
     add = words.add_argument
-    add("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="also load a single-file plugin")
+    add("--plugin", type=home_path, action="append", default=[], metavar="FILE.py",
+        help="also load a single-file plugin")  # fmt: skip
     add("--no-plugins", action="append", default=[], metavar="NAME", dest="no_plugins",
         help="leave an installed plugin out, by its name or its distribution's")  # fmt: skip
 
@@ -64,11 +79,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def check_action(action: str, known: Sequence[str] = ("list", "show")) -> None:
-    """Refuse what is none of the actions.
+def check_action(action: str, known: Sequence[str], complete: str = "") -> None:
+    """Reject an unknown action.
+
+    Args:
+        action: as typed.
+        known: the actions there are.
+        complete: the command that takes such a word, where the action was left out: ``sslkit recipes show``.
 
     Raises:
         UserError: with the nearest of them.
     """
+    if action not in known and complete:
+        raise UserError(f"the action comes first: {complete} {quote(action)}")
     if action not in known:
         raise UserError(f"there is no action {action!r}; {nearest(action, known)}")

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -37,6 +36,7 @@ from sslkit.parts.evaluator import Evaluator
 from sslkit.parts.head import Head
 from sslkit.parts.loss import Loss
 from sslkit.parts.optimizer import OptimizerPart
+from sslkit.parts.paths import home_path
 from sslkit.parts.randomness import isolated
 from sslkit.parts.teacher import TeacherRule
 from sslkit.parts.watcher import Watcher
@@ -72,7 +72,7 @@ def prepared_images(recipe: Recipe, images: Images) -> Images:
     train, channels = recipe.train, recipe.preprocess.channels
     if train.cache is not None:
         side = min(train.cache_side, train.short_side or train.cache_side)
-        return cached(images, Path(train.cache), side, channels, train.workers)
+        return cached(images, home_path(train.cache), side, channels, train.workers)
     return images if train.short_side is None else ShrunkImages(images, train.short_side, channels)
 
 

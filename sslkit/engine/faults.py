@@ -6,6 +6,7 @@ import io
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -54,7 +55,7 @@ class Faults:
         self._run.held.take_back()
         where = self._snapshot(batch, at, standing)
         standing.nonfinite += 1
-        told = f"{error}; `sslkit replay {where}` makes this step once more and names what is not finite"
+        told = f"{error}; `sslkit replay {quote(str(where))}` makes this step once more and names what is not finite"
         if self._train.on_nonfinite == "raise":
             raise RunError(told, on_every_rank=True) from error
         if standing.nonfinite > self._train.max_nonfinite:

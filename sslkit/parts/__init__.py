@@ -95,3 +95,7 @@ def __getattr__(name: str) -> object:
     if name in _HOME_OF:
         return getattr(import_module(f"sslkit.parts.{_HOME_OF[name]}"), name)
     raise AttributeError(f"module 'sslkit.parts' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__doc__", "__file__", "__name__", "__path__"})

@@ -15,6 +15,25 @@ PATH = object()
 PathOption = Annotated[str, PATH]
 
 
+def home_path(text: str | Path) -> Path:
+    """A path with its leading ``~`` or ``~user`` replaced by that home folder; any other path as it is written.
+
+    A shell does this for the words that begin with a tilde, but not inside ``--out=~/r``, quotes, recipes or Python.
+
+    Raises:
+        UserError: if there is no such user.
+    """
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        user = path.parts[0]
+        raise UserError(
+            f"{path}: there is no user {user[1:]!r} whose home folder this could be; write ./{path} for a folder "
+            f"that is called {user!r}"
+        ) from None
+
+
 def user_path(text: str | Path) -> Path:
     """The absolute path that a user means: relative ones start at the working folder, ``~`` is the home folder.
 
@@ -26,9 +45,7 @@ def user_path(text: str | Path) -> Path:
     if "\0" in str(text):
         raise UserError(f"{str(text)!r} cannot be a path: it holds a NUL character")
     try:
-        return Path(text).expanduser().absolute()
-    except RuntimeError as error:
-        raise UserError(f"{str(text)!r}: there is no user of that name; ./~NAME is a folder called ~NAME") from error
+        return home_path(text).absolute()
     except FileNotFoundError as error:
         raise UserError(f"{str(text)!r} is relative, and the working folder has been deleted") from error
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sslkit.errors import UserError, nearest
 from sslkit.parts.backbone import Backbone
+from sslkit.parts.paths import home_path
 
 Net = Literal["teacher", "student"]
 
@@ -90,7 +91,7 @@ def read_weights(path: str | Path) -> Mapping[str, Any]:
     Raises:
         UserError: if there is no such file, it is damaged, or it holds more than that.
     """
-    file = Path(path)
+    file = home_path(path)
     if not file.is_file():
         raise UserError(f"{file}: there is no such file of weights")
     try:
@@ -130,7 +131,7 @@ def net_weights(path: str | Path, which: Net | None = None) -> NetWeights:
     Raises:
         UserError: if the file cannot be read, has no such net, or holds weights that are not finite.
     """
-    file, found = Path(path), read_weights(path)
+    file, found = home_path(path), read_weights(path)
     if any(key.startswith(tuple(f"{net}/" for net in _NETS)) for key in found):
         return _own(file, found, which)
     nets = [net for net in _NETS if isinstance(found.get(net), Mapping)]

@@ -16,6 +16,7 @@ import pluggy
 
 from sslkit import __version__
 from sslkit.errors import UserError, nearest
+from sslkit.parts.paths import home_path
 from sslkit.plugins.hookspecs import PluginHooks
 from sslkit.plugins.registry import Registrar, Registry
 
@@ -41,7 +42,7 @@ def load_registry(plugin_files: Sequence[str | Path] | str | Path = (), without:
     installed = _installed(tuple(_switched_off(without).items()))
     registry = Registry(list(installed.parts), dict(installed.broken), dict(installed.off))
     manager = _manager()
-    for file in map(Path, [plugin_files] if isinstance(plugin_files, str | Path) else plugin_files):
+    for file in map(home_path, [plugin_files] if isinstance(plugin_files, str | Path) else plugin_files):
         try:
             _register(manager, registry, _import_file(file), file.stem, str(file))
         except UserError:

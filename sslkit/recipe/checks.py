@@ -12,7 +12,12 @@ from sslkit.recipe.settings import Checkpointing, EvaluateWhen, ParamRule, Train
 
 @dataclass(frozen=True, kw_only=True)
 class Seed:
-    """The recipe's seed, as settings of one key."""
+    """The seed of a run.
+
+    Args:
+        seed: of every random draw: initial weights, order of the images, views. The same seed on the same machine gives
+            the same run.
+    """
 
     seed: int = 0
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sslkit.errors import UserError, nearest
+from sslkit.parts.paths import home_path
 
 #: The folder of shipped grids, which `sslkit ablate` takes; they are no recipes.
 GRIDS = "ablations"
@@ -84,7 +85,8 @@ def find_recipe(source: str | Path, beside: Path | None = None) -> Path:
     Raises:
         UserError: if there is no such file; it names the nearest one.
     """
-    path = Path(source) if beside is None else beside.parent / source
+    wanted = home_path(source)
+    path = wanted if beside is None else beside.parent / wanted
     try:
         if path.is_file():
             return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -10,7 +9,6 @@ from typing import Any, NamedTuple
 from sslkit.errors import UserError
 
 COMMAND_LINE = "command line"
-_MAX_DEPTH = 50
 
 
 class Where(NamedTuple):
@@ -39,12 +37,14 @@ class Layer:
         data: its values, by section.
         marks: where each key stands, by path.
         override: whether it comes from the command line or from the ``overrides`` of the Python API.
+        words: values of the command line as typed, by path.
     """
 
     file: str
     data: Mapping[str, Any]
     marks: Mapping[tuple[str, ...], Where] = field(default_factory=dict)
     override: bool = False
+    words: Mapping[tuple[str, ...], str] = field(default_factory=dict)
 
     def root(self) -> Given:
         """Everything that this layer gives."""
@@ -81,6 +81,11 @@ class Given:
     def section(self) -> str:
         """Where its part stands, as ``recipe.yaml:12 (head)``."""
         return f"{self.where} ({self.key})"
+
+    @property
+    def typed(self) -> str | None:
+        """The value as typed on the command line; None for values from elsewhere and for parts of a value."""
+        return self.layer.words.get(self.path)
 
     @property
     def word(self) -> Any:
@@ -120,26 +125,3 @@ def show(value: Any) -> str:
     except ValueError:  # an int of more digits than Python prints
         return "a number with thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def plain_data(value: Any, where: str, depth: int = 0) -> Any:
-    """A copy of Python data as a recipe file could hold it; tuples become lists, paths become text.
-
-    Raises:
-        UserError: for anything that is no plain data.
-    """
-    if depth > _MAX_DEPTH:
-        raise UserError(on_one_line(f"{where}: nested more than {_MAX_DEPTH} deep"))
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if isinstance(value, os.PathLike):
-        return os.fsdecode(value)
-    if isinstance(value, (list, tuple)):
-        return [plain_data(item, where, depth + 1) for item in value]
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                raise UserError(on_one_line(f"{where}: keys are text, but one is {show(key)}"))
-        return {key: plain_data(item, f"{where}: {key}", depth + 1) for key, item in value.items()}
-    sentence = f"expected numbers, text, true or false, null, lists or mappings, got {type(value).__name__}"
-    raise UserError(on_one_line(f"{where}: {sentence}"))

@@ -16,6 +16,7 @@ from sslkit.recipe.given import Layer
 from sslkit.recipe.merge import Draft, Named, merge
 from sslkit.recipe.model import Judging, Recipe
 from sslkit.recipe.overrides import Override, override_layers
+from sslkit.recipe.part_hints import part_hint
 from sslkit.recipe.schema import DEFAULT_WATCH, SECTIONS, Shape
 from sslkit.recipe.sections import typed_judging, typed_sections
 from sslkit.recipe.settings import DEFAULT_PARAM_GROUPS
@@ -110,7 +111,9 @@ def _check_name(named: Named, kind: str, registry: Registry) -> None:
     try:
         registry.find(kind, named.name)
     except UserError as error:
-        raise named.at.error(str(error)) from error
+        hint = part_hint(kind, named.name, named.at, registry)
+        sentence = f"there is no {kind} {named.name!r}; {hint}" if hint else str(error)
+        raise named.at.error(sentence) from error
 
 
 def _missing(section: str, kind: str, registry: Registry, source: str) -> UserError:

@@ -78,15 +78,28 @@ def _hint(key: str) -> str:
     if "." in key and key.split(".")[0] in SECTIONS:
         outer, inner = key.split(".", 1)
         return f"in a file write it nested: `{outer}: {{{inner}: ...}}`"
-    return nearest(key, SECTIONS)
+    near = nearest(key, SECTIONS)
+    if near.startswith("did you mean"):
+        return near
+    from sslkit.recipe.flag_hints import homes_of  # here: only a mistake needs the options of all parts
+
+    return next((f"did you mean {home!r}?" for home in homes_of(key)), near)
 
 
 def _fold_number(draft: Draft, section: Section, given: Given) -> None:
     draft.settings.setdefault(section.name, {}).setdefault(section.name, []).append(given)
 
 
+_WHEN_TO_SAVE = (
+    "this section says when to save; to continue a run leave it out: the same command again continues an unfinished "
+    "run from its newest checkpoint"
+)
+
+
 def _fold_settings(draft: Draft, section: Section, given: Given) -> None:
     stacks = draft.settings.setdefault(section.name, {})
+    if section.name == "checkpoint" and isinstance(given.word, str):
+        raise given.error(_WHEN_TO_SAVE)
     _push(stacks, _mapping(given, f"{{{next(iter(_fields(section)))}: ...}}").children())
 
 
@@ -108,6 +121,8 @@ def _fold_parts(draft: Draft, section: Section, given: Given) -> None:
     if given.word is None:
         entries.update(dict.fromkeys(entries))
         return
+    if isinstance(given.value, Text) and given.value.raw.isidentifier():
+        raise given.error(f"expected entries by id; write {given.key}.{given.value.raw} {{}}")
     for key, entry in _mapping(given, f"{{{section.kind}_name: {{}}}}").children().items():
         if entry.word is None:
             _check_removable(entry, entries)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
-from sslkit.errors import UserError, nearest
-from sslkit.recipe.given import COMMAND_LINE, Layer, Where, on_one_line, plain_data, show
+from sslkit.errors import UserError
+from sslkit.recipe.given import COMMAND_LINE, Layer, Where, on_one_line, show
+from sslkit.recipe.plain_data import plain_data
 from sslkit.recipe.schema import SECTIONS
 from sslkit.recipe.yaml import read_value
 
@@ -42,7 +44,8 @@ class Override:
         path = tuple(self.key.split("."))
         for part in reversed(path):
             data = {part: data}
-        return Layer(file, data, {path: Where(file)}, override=True)
+        words = {path: self.value} if self.from_command_line else {}
+        return Layer(file, data, {path: Where(file)}, override=True, words=words)
 
     def shown(self) -> str:
         """The value as it would be typed."""
@@ -65,8 +68,12 @@ def override_layers(overrides: Sequence[Override]) -> list[Layer]:
 
 
 def overrides_from(values: Mapping[str, Any]) -> list[Override]:
-    """The overrides of the Python API: ``{"head.use_bn": True}``."""
-    return [Override(key, value) for key, value in values.items()]
+    """The overrides of the Python API: ``{"head.use_bn": True}``.
+
+    Raises:
+        UserError: for a value that no recipe can hold.
+    """
+    return [Override(key, plain_data(value, f"{PYTHON}: {key}")) for key, value in values.items()]
 
 
 def split_overrides(
@@ -98,31 +105,35 @@ def split_overrides(
             continue
         if flag[2:].split(".")[0] not in sections:
             section = flag[2:].split(".")[0]
+            # here: only a mistake needs the names of parts
+            from sslkit.recipe.flag_hints import flag_hint
+
+            hint = flag_hint(flag, flags, sections)
+            sentence = f"{flag}: there is no such flag or section; {hint}"
             if section in SECTIONS:
-                raise UserError(f"{COMMAND_LINE}: {flag}: the section {section} of a finished run cannot be changed")
-            known = [*flags, *(f"--{section}" for section in sections)]
-            sentence = f"{flag}: there is no such flag or section; {_nearest_flag(flag, known)}"
+                sentence = f"{flag}: the section {section} of a finished run cannot be changed"
+                sentence += f"; {hint}" if "." not in flag and not hint.startswith("known") else ""
             raise UserError(on_one_line(f"{COMMAND_LINE}: {sentence}"))
         if not equals:
             if not words or words[0].startswith("--"):
                 raise UserError(f"{COMMAND_LINE}: {flag}: it needs a value, as in `{flag} VALUE` or `{flag}=VALUE`")
             value = words.pop(0)
+            _check_whole(flag, value, words)
         overrides.append(Override(flag[2:], value, from_command_line=True))
     return rest, overrides
 
 
-#: Keys that people look for at the top: the engine's settings, and what nearly every recipe's parts have.
-_KNOWN_KEYS = [
-    *(f"{name}.{key.name}" for name, of in SECTIONS.items() if of.settings for key in fields(of.settings)),
-    "optimizer.lr", "optimizer.weight_decay", "data.root", "backbone.arch", "head.out_dim",
-]  # fmt: skip
+def _check_whole(flag: str, value: str, following: Sequence[str]) -> None:
+    """Whether a shell has not split a list or a mapping at its blanks.
+
+    Raises:
+        UserError: with the quotes that keep it whole.
+    """
+    for count in range(1, len(following) + 1 if _open(value) else 0):
+        if not _open(joined := " ".join([value, *following[:count]])):
+            raise UserError(f"{COMMAND_LINE}: {flag}: a value is one word: write it in quotes: {flag} {quote(joined)}")
 
 
-def _nearest_flag(flag: str, known: Sequence[str]) -> str:
-    """Compares first segments, and gives back the whole flag as it would be right."""
-    homes = [key for key in _KNOWN_KEYS if key.rpartition(".")[2] == flag.removeprefix("--")]
-    if homes:
-        return f"did you mean '--{homes[0]}'?"
-    head, dot, tail = flag.partition(".")
-    hint = nearest(head, known)
-    return hint.replace("'?", f"{dot}{tail}'?") if hint.startswith("did you mean") else hint
+def _open(text: str) -> bool:
+    """Whether a list or a mapping begins here and does not end."""
+    return text[:1] in ("[", "{", "(") and sum(map(text.count, "[{(")) > sum(map(text.count, "]})"))

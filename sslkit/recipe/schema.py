@@ -65,6 +65,9 @@ _ALL = (
 
 SECTIONS: dict[str, Section] = {section.name: section for section in _ALL}
 
+#: The help of the one key that is no section.
+BASE = "a recipe file that this one changes, relative to it (in files only)"
+
 #: Keys that stand beside an entry's own options, by section: they are not the part's.
 BESIDE: dict[str, frozenset[str]] = {
     "losses": frozenset({"weight"}),

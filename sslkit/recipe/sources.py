@@ -8,7 +8,8 @@ from typing import Any
 
 from sslkit.errors import UserError
 from sslkit.recipe.find import find_recipe
-from sslkit.recipe.given import Given, Layer, plain_data
+from sslkit.recipe.given import Given, Layer
+from sslkit.recipe.plain_data import plain_data
 from sslkit.recipe.yaml import read_yaml
 
 _MAX_CHAIN = 8

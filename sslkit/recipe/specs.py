@@ -13,6 +13,7 @@ from sslkit.recipe.checks import problem
 from sslkit.recipe.given import Given, Layer
 from sslkit.recipe.merge import Named, Stacks
 from sslkit.recipe.model import PartSpec
+from sslkit.recipe.part_hints import having_option
 from sslkit.recipe.paths import absolute_paths
 from sslkit.recipe.schedules import ScheduleReader
 from sslkit.recipe.signature import Option, options_of
@@ -59,7 +60,8 @@ class Specs:
             if key in KINDS[kind].context:
                 raise stack[0].error("the engine fills this in; leave it out")
             if key not in options:
-                raise stack[0].error(f"there is no such option of the {noun}; {nearest(key, [*options, *beside])}")
+                hint = self._elsewhere(kind, stack[0], [*options, *beside])
+                raise stack[0].error(f"there is no such option of the {noun}; {hint}")
         values = {option.name: self._value(option, stacks, named.at, noun) for option in options.values()}
         places = {key: stack[-1].place for key, stack in stacks.items()}
         effects = {option.name: option.effect for option in options.values() if option.effect is not None}
@@ -74,12 +76,26 @@ class Specs:
         options = options_of(cls)
         for key, stack in stacks.items():
             if key not in options:
-                raise stack[0].error(f"there is no such key here; {nearest(key, options)}")
+                raise stack[0].error(f"there is no such key here; {self._elsewhere('', stack[0], options)}")
         made = cls(**{option.name: self._value(option, stacks, at, at.key) for option in options.values()})
         if (wrong := problem(made)) is not None:
             key, sentence = wrong
             raise (stacks[key][-1] if key in stacks else at.child(key, None)).error(sentence)
         return made
+
+    def _elsewhere(self, kind: str, at: Given, known: Iterable[str]) -> str:
+        """The nearest of the known keys; else the parts, or the section, that have a key of this name."""
+        key = at.path[-1]
+        near = nearest(key, known)
+        if near.startswith("did you mean"):
+            return near
+        others = having_option(kind, key, self.registry)
+        if others:
+            return f"the {kind}s {', '.join(others)} have it: choose one with {at.key.rpartition('.')[0]} NAME"
+        from sslkit.recipe.flag_hints import homes_of  # here: only a mistake needs the options of all parts
+
+        dashes = "--" if at.key.startswith("--") else ""
+        return next((f"did you mean '{dashes}{home}'?" for home in homes_of(key)), near)
 
     def _value(self, option: Option, stacks: Stacks, at: Given, noun: str) -> Any:
         stack = stacks.get(option.name, [])

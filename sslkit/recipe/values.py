@@ -7,9 +7,9 @@ from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from sslkit.errors import nearest
 from sslkit.recipe.given import Given, Text, show
 from sslkit.recipe.signature import describe, members, nullable
+from sslkit.recipe.value_hints import choices, value_hint
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -23,13 +23,29 @@ def typed(hint: Any, given: Given) -> Any:
     Raises:
         UserError: located, if it is of another type, null without being Optional, or not finite.
     """
-    value = settle(given.value, hint)
+    value = given.typed if _as_typed(hint, given) else settle(given.value, hint)
     if not _finite(value):
         raise given.error(f"expected a finite number, got {show(value)}")
     try:
         return _convert(hint, value)
     except (ValueError, TypeError, OverflowError):
-        raise given.error(f"expected {describe(hint)}, got {show(value)}{_advice(hint, value)}") from None
+        said = value_hint(hint, value, given, lambda other: _fits(hint, other))
+        raise given.error(f"expected {describe(hint)}, got {show(value)}{said}") from None
+
+
+def _as_typed(hint: Any, given: Given) -> bool:
+    """Whether an option takes the text of a word that YAML reads as a list, a mapping or a quoted text.
+
+    A text option does, so that a folder may be called ``[img]``, ``a: b`` or ``- x``. Where null or a number is another
+    choice, quotes say that text is meant: there they are no part of it.
+    """
+    kinds = members(hint)
+    if given.typed is None or isinstance(given.value, Text) or str not in kinds:
+        return False
+    if isinstance(given.value, str):
+        return len(kinds) == 1
+    home = (dict,) if isinstance(given.value, dict) else (list, tuple)
+    return not any(get_origin(kind) in home for kind in kinds)
 
 
 def settle(value: Any, hint: Any) -> Any:
@@ -61,7 +77,7 @@ def _finite(value: Any) -> bool:
 
 def _convert(hint: Any, value: Any) -> Any:
     """Raises ValueError, TypeError or OverflowError if the value is none of the type's."""
-    if isinstance(value, str) and (str in members(hint) or value in _choices(hint)):
+    if isinstance(value, str) and (str in members(hint) or value in choices(hint)):
         return value
     if value is None and not nullable(hint):
         raise ValueError("null")
@@ -75,6 +91,14 @@ def _convert(hint: Any, value: Any) -> Any:
     if not _faithful(value, converted):
         raise ValueError("read as another type")
     return converted
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    try:
+        _convert(hint, value)
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return True
 
 
 @cache
@@ -98,23 +122,3 @@ def _faithful(value: Any, converted: Any) -> bool:
     if type(value) is int:
         return type(converted) in (int, float)
     return type(converted) is type(value)
-
-
-def _choices(hint: Any) -> list[str]:
-    literals = [kind for kind in members(hint) if get_origin(kind) is Literal]
-    return [choice for kind in literals for choice in get_args(kind) if isinstance(choice, str)]
-
-
-def _advice(hint: Any, value: Any) -> str:
-    choices = _choices(hint)
-    if choices and isinstance(value, str):
-        near = nearest(value, choices)
-        return f"; {near}" if near.startswith("did you mean") else ""
-    if str in members(hint) and isinstance(value, (int, float)):
-        return f"; quote it if text is meant: '{show(value)}'"
-    lists = [kind for kind in members(hint) if get_origin(kind) in (list, tuple)]
-    if lists and value is not None and not isinstance(value, (list, dict)):
-        kinds = get_args(lists[0])
-        count = len(kinds) if get_origin(lists[0]) is tuple and Ellipsis not in kinds else 1
-        return f"; write [{', '.join([show(value)] * count)}]"
-    return ""

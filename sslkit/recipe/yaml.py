@@ -93,8 +93,14 @@ def read_yaml(text: str, file: str) -> Document:
     return document
 
 
+class _KeyIsNoText(UserError):
+    """A mapping has a key that is no text."""
+
+
 def read_value(text: str, where: str) -> Any:
     """Read a value of the command line: an unquoted scalar as :class:`Text`, anything else as plain data.
+
+    What is no YAML of a recipe, such as ``*star`` or ``{1: 2}``, is text: it may be a file's name.
 
     Raises:
         UserError: if the value is a mapping that gives a key twice, or is nested too deep.
@@ -105,9 +111,14 @@ def read_value(text: str, where: str) -> Any:
         return Text(text, text)
     if node is None:
         return Text(text, text)
-    value = _Reader(where, {}, numbered=False).value(node, (), 0)
-    is_plain_scalar = isinstance(node, yaml.ScalarNode) and node.style is None
-    return Text(text, value) if is_plain_scalar else value
+    try:
+        value = _Reader(where, {}, numbered=False).value(node, (), 0)
+    except _KeyIsNoText:
+        return Text(text, text)
+    if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+        return value
+    # `&a` is an anchor without a value: null, and nobody has written that
+    return Text(text, text if value is None and node.value != text.strip() else value)
 
 
 @dataclass
@@ -145,7 +156,7 @@ class _Reader:
             where = self.where(key_node)
             key = self.scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
-                raise UserError(f"{where}: {_dotted(path)}keys are text; quote this one if it is meant as it stands")
+                raise _KeyIsNoText(f"{where}: {_dotted(path)}keys are text; quote this one if it is meant as it stands")
             if key in seen:
                 first = f" (first in line {seen[key].line})" if seen[key].line else ""
                 raise UserError(f"{where}: {_dotted((*path, key))}given twice{first}; keep one of them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.table import Table
@@ -55,9 +56,10 @@ def show_results(folder: Path, summary: Mapping[str, Any]) -> None:
     if summary.get("bad_images"):
         say(f"{summary['bad_images']} images could not be read: {folder / 'bad_images.csv'} lists them")
     say("what to try next:")
-    say(f"  sslkit eval {folder}                              # judge it again, or with another evaluator")
-    say(f"  sslkit embed {folder} --out features.npz          # the features, with the images' names")
-    say(f"  tensorboard --logdir {folder}                     # curves; pictures/ holds them as PNG")
+    run = quote(str(folder))
+    say(f"  sslkit eval {run}                              # judge it again, or with another evaluator")
+    say(f"  sslkit embed {run} --out features.npz          # the features, with the images' names")
+    say(f"  tensorboard --logdir {run}                     # curves; pictures/ holds them as PNG")
 
 
 def _table(rows: list[Headline]) -> Table:

@@ -16,17 +16,18 @@ from sslkit.parts.dataset import Dataset, Split
 from sslkit.report.console import logging_to, say
 from sslkit.report.evaluation import loading
 from sslkit.report.judged import Judged
+from sslkit.report.results import Embedding
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 
 
-def embed(found: Judged, out: Path) -> None:
-    """Write the features of every readable image: one row an image, with its name, split and label.
+def embed(found: Judged, out: Path | None = None) -> Embedding:
+    """The features of every readable image: one row an image, with its name, split and label.
 
     Args:
         found: the backbone and the images.
-        out: ``.npz`` (arrays ``features [N, D]``, ``names``, ``splits``, ``labels``; -1 without a label) or
-            ``.parquet`` (columns ``name``, ``split``, ``label`` and ``f0`` ... ``f{D-1}``).
+        out: a file that they are also written to, or None. ``.npz``: arrays ``features [N, D]``, ``names``, ``splits``,
+            ``labels`` (-1 without a label). ``.parquet``: columns ``name``, ``split``, ``label``, ``f0`` to ``f{D-1}``.
 
     Raises:
         UserError: if ``out`` cannot be written, or no image can be read.
@@ -42,11 +43,17 @@ def embed(found: Judged, out: Path) -> None:
         if not len(table["names"]):
             reasons = "; the first: " + f"{frozen.bad[0].name}: {frozen.bad[0].reason}" if frozen.bad else ""
             raise UserError(f"not one image of the data could be read{reasons}; nothing is written")
-        if is_first():
+        if is_first() and out is not None:
             _write(out, table)
-            for image in frozen.bad:
-                say(f"left out, unreadable: {image.name} ({image.reason})")
-            say(f"{len(table['names'])} images x {table['features'].shape[1]} features of the {found.net}: {out}")
+    unreadable = {image.name: image.reason for image in frozen.bad}
+    return Embedding(**table, net=found.net, file=out, unreadable=unreadable)
+
+
+def show_embedding(result: Embedding) -> None:
+    """Print what was written."""
+    for name, reason in result.unreadable.items():
+        say(f"left out, unreadable: {name} ({reason})")
+    say(f"{len(result)} images x {result.features.shape[1]} features of the {result.net}: {result.file}")
 
 
 def check_out(out: Path) -> None:

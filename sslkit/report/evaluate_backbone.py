@@ -23,12 +23,13 @@ from sslkit.recipe.overrides import Override
 from sslkit.report.console import logging_to, say, show
 from sslkit.report.evaluation import loading
 from sslkit.report.judged import Judged
+from sslkit.report.results import Evaluation
 
 #: Files of one folder that are listed one by one.
 _LISTED = 10
 
 
-def evaluate_backbone(found: Judged, evaluator: str | None, folder: Path) -> EvaluationResult:
+def evaluate_backbone(found: Judged, evaluator: str | None, folder: Path) -> Evaluation:
     """Judge a trained backbone by the evaluators that it comes with.
 
     Writes pictures, and ``results.json`` with the numbers of all evaluations of this folder.
@@ -61,9 +62,9 @@ def evaluate_backbone(found: Judged, evaluator: str | None, folder: Path) -> Eva
         if evaluator is not None and not result.values and result.skipped:
             raise UserError(f"{evaluator} cannot judge {found.shown}: {next(iter(result.skipped.values()))}")
         if is_first():
-            _tell(folder, result)
             _keep(folder, result, dict(found.of))
-    return result
+    unreadable = {image.name: image.reason for image in result.bad}
+    return Evaluation(result.values, folder, tuple(result.artifacts), result.skipped, unreadable)
 
 
 def with_evaluator(
@@ -95,7 +96,8 @@ def with_evaluator(
     return found
 
 
-def _tell(folder: Path, result: EvaluationResult) -> None:
+def show_evaluation(result: Evaluation) -> None:
+    """Print what an evaluation found."""
     for name, reason in result.skipped.items():
         say(f"{name} is skipped: {reason}")
     table = Table("measure", "value")
@@ -104,13 +106,13 @@ def _tell(folder: Path, result: EvaluationResult) -> None:
     if result.values:
         show(table)
     folders: dict[Path, list[Path]] = {}
-    for artifact in result.artifacts:
+    for artifact in result.files:
         folders.setdefault(artifact.parent, []).append(artifact)
     for written_to, files in folders.items():
         for shown in files if len(files) <= _LISTED else [f"{len(files)} files in {written_to}"]:
             say(f"written: {shown}")
-    for image in result.bad:
-        say(f"left out, unreadable: {image.name} ({image.reason})")
+    for name, reason in result.unreadable.items():
+        say(f"left out, unreadable: {name} ({reason})")
 
 
 def _keep(folder: Path, result: EvaluationResult, of: dict[str, Any]) -> None:

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sslkit.errors import RunError, UserError
-from sslkit.report.console import say
+from sslkit.errors import RunError, UserError, nearest
 from sslkit.report.judged import Judged
 from sslkit.report.load import FeatureExtractor
+from sslkit.report.results import Exported
 
 Format = Literal["timm", "torch", "safetensors", "onnx"]
 
@@ -34,6 +34,8 @@ def check_out(out: Path, to: Format) -> None:
     Raises:
         UserError: if its ending is another format's, its folder is not there, or it exists already.
     """
+    if to not in ENDINGS:
+        raise UserError(f"to: there is no format {to!r}; {nearest(to, ENDINGS)}")
     if out.suffix not in ENDINGS[to]:
         raise UserError(f"--out {out}: a file for {to} ends in {' or '.join(ENDINGS[to])}")
     if not out.absolute().parent.is_dir():
@@ -42,8 +44,8 @@ def check_out(out: Path, to: Format) -> None:
         raise UserError(f"--out {out}: there is such a file already; name another")
 
 
-def export(found: Judged, to: Format, out: Path) -> None:
-    """Write the backbone, without head, and say how it is loaded.
+def export(found: Judged, to: Format, out: Path) -> Exported:
+    """Write the backbone, without head.
 
     Args:
         found: the backbone.
@@ -52,25 +54,29 @@ def export(found: Judged, to: Format, out: Path) -> None:
             ``[B, C, size, size]`` to features ``[B, D]``, for any B.
         out: the file.
 
+    Returns:
+        the file, and how it is loaded.
+
     Raises:
         UserError: if the backbone is not one of timm's, or a package is missing.
         RunError: if what was written does not give the backbone back.
     """
     try:
-        _WRITERS[to](found, out)
+        load = _WRITERS[to](found, out)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written: {error.strerror or error}") from error
     by = found.by.preprocess
-    say(f"{out}: the {found.net} of {found.shown}, {found.backbone.embed_dim} features")
-    say(f"its input: {by.channels} x {by.size} x {by.size}, in 0..1, minus {list(by.mean)}, over {list(by.std)}")
+    about = f"the {found.net} of {found.shown}, {found.backbone.embed_dim} features"
+    takes = f"{by.channels} x {by.size} x {by.size}, in 0..1, minus {list(by.mean)}, over {list(by.std)}"
+    return Exported(out, load, about, takes)
 
 
-def _to_torch(found: Judged, out: Path) -> None:
+def _to_torch(found: Judged, out: Path) -> str:
     torch.save(_weights(found), out)
-    say(f"load it: net.load_state_dict(torch.load({str(out)!r}, weights_only=True))" + _net(found))
+    return f"net.load_state_dict(torch.load({str(out)!r}, weights_only=True))" + _net(found)
 
 
-def _to_safetensors(found: Judged, out: Path) -> None:
+def _to_safetensors(found: Judged, out: Path) -> str:
     """The weights with what they need to be used, as text, in the header."""
     header = {
         "format": "pt",
@@ -80,7 +86,7 @@ def _to_safetensors(found: Judged, out: Path) -> None:
     save_file(_weights(found), out, metadata=header)
     # safetensors writes files that nobody else may read
     out.chmod(0o644)
-    say(f"load it: net.load_state_dict(safetensors.torch.load_file({str(out)!r}))" + _net(found))
+    return f"net.load_state_dict(safetensors.torch.load_file({str(out)!r}))" + _net(found)
 
 
 def _net(found: Judged) -> str:
@@ -88,7 +94,7 @@ def _net(found: Judged) -> str:
     return f", with net = {source}" if source else ""
 
 
-def _to_timm(found: Judged, out: Path) -> None:
+def _to_timm(found: Judged, out: Path) -> str:
     source = found.backbone.source()
     if source is None or not source.startswith("timm.create_model("):
         raise UserError(
@@ -102,7 +108,7 @@ def _to_timm(found: Judged, out: Path) -> None:
         difference = float((_called(call)(images) - found.backbone.eval()(images).cls).abs().max())
     if difference > 1e-4:
         raise RunError(f"{out}: timm's network gives other features than the backbone, by {difference:.1e}")
-    say(f"load it: {call}")
+    return call
 
 
 def _called(call: str) -> nn.Module:
@@ -113,7 +119,7 @@ def _called(call: str) -> nn.Module:
     return net.eval()
 
 
-def _to_onnx(found: Judged, out: Path) -> None:
+def _to_onnx(found: Judged, out: Path) -> str:
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
@@ -127,14 +133,14 @@ def _to_onnx(found: Judged, out: Path) -> None:
         net, (images,), out, input_names=["images"], output_names=["features"], dynamo=True, external_data=False,
         dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}}, verbose=False,
     )  # fmt: skip
-    say(f"load it: onnxruntime.InferenceSession({str(out)!r}).run(None, {{'images': images}})")
+    return f"onnxruntime.InferenceSession({str(out)!r}).run(None, {{'images': images}})"
 
 
 def _weights(found: Judged) -> dict[str, Tensor]:
     return {key: value.detach().clone().contiguous() for key, value in found.backbone.plain().state_dict().items()}
 
 
-_WRITERS: Mapping[Format, Callable[[Judged, Path], None]] = {
+_WRITERS: Mapping[Format, Callable[[Judged, Path], str]] = {
     "timm": _to_timm,
     "torch": _to_torch,
     "safetensors": _to_safetensors,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import join
 from typing import Any
 
 from sslkit.engine.architectures import fitting
@@ -123,7 +124,8 @@ def _weights_of(run: Path, step: int | None, net: Net, recipe: Recipe) -> NetWei
     found = store.newest() if step is None else store.load(step)
     if found is None:
         what = "has no whole checkpoint yet" if step is None else f"has no whole checkpoint of step {step}"
-        raise UserError(f"{run} {what}; train it first: sslkit fit --recipe {run / 'recipe.yaml'} --out {run}")
+        command = join(["sslkit", "fit", "--recipe", str(run / "recipe.yaml"), "--out", str(run)])
+        raise UserError(f"{run} {what}; train it first: {command}")
     return net_weights(found.path / "weights.safetensors", net)
 
 

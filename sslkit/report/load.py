@@ -15,6 +15,7 @@ from sslkit.data.reading import as_picture
 from sslkit.errors import UserError
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.bands import Bands
+from sslkit.parts.paths import home_path
 from sslkit.parts.preprocess import Preprocess
 from sslkit.plugins.manager import load_registry
 from sslkit.recipe.overrides import overrides_from
@@ -78,7 +79,7 @@ def load_backbone(
         UserError: if there is no such run, checkpoint, file or net, or the weights do not fit.
     """
     registry = load_registry(plugins)
-    path = Path(run_or_file)
+    path = home_path(run_or_file)
     if backbone is None:
         if preprocess is not None:
             raise UserError("preprocess goes with backbone and a file of weights: a run has its own")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -42,22 +40,10 @@ from sslkit.report.console import logging_to, say
 from sslkit.report.crop_size import median_short_side, too_small
 from sslkit.report.evaluation import RunEvaluation
 from sslkit.report.pictures import draw_curves, draw_views
+from sslkit.report.results import RunResult
 from sslkit.report.splits import split_lines
 
 log = logging.getLogger("sslkit")
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a call of :func:`sslkit.fit` leaves.
-
-    Attributes:
-        folder: the run folder.
-        summary: flat numbers as in ``summary.json``; empty if the run was cut short by ``train.max_steps``.
-    """
-
-    folder: Path
-    summary: Mapping[str, Any]
 
 
 def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool, registry: Registry, extend: bool = False) -> RunResult:
