@@ -22,7 +22,9 @@ from sslkit.plugins.registry import Registry
 from sslkit.recipe.overrides import Override
 from sslkit.report.console import logging_to, say, show
 from sslkit.report.evaluation import loading
+from sslkit.report.gains import RAW, Number, interval_text, versus
 from sslkit.report.judged import Judged
+from sslkit.report.words import InWords, words_of
 
 #: Files of one folder that are listed one by one.
 _LISTED = 10
@@ -61,7 +63,7 @@ def evaluate_backbone(found: Judged, evaluator: str | None, folder: Path) -> Eva
         if evaluator is not None and not result.values and result.skipped:
             raise UserError(f"{evaluator} cannot judge {found.shown}: {next(iter(result.skipped.values()))}")
         if is_first():
-            _tell(folder, result)
+            _tell(result, words_of(by.evaluate))
             _keep(folder, result, dict(found.of))
     return result
 
@@ -95,14 +97,18 @@ def with_evaluator(
     return found
 
 
-def _tell(folder: Path, result: EvaluationResult) -> None:
+def _tell(result: EvaluationResult, in_words: InWords) -> None:
     for name, reason in result.skipped.items():
         say(f"{name} is skipped: {reason}")
-    table = Table("measure", "value")
+    columns = ["measure", "value", *(["95% interval"] if result.tallies else [])]
+    table = Table(*columns)
     for name, value in result.values.items():
-        table.add_row(name, f"{value:.4g}")
+        row = [name, f"{value:.4g}", interval_text(result.tallies.get(name))]
+        table.add_row(*row[: len(columns)])
     if result.values:
         show(table)
+    for line in _against_pixels(result, in_words):
+        say(line)
     folders: dict[Path, list[Path]] = {}
     for artifact in result.artifacts:
         folders.setdefault(artifact.parent, []).append(artifact)
@@ -111,6 +117,18 @@ def _tell(folder: Path, result: EvaluationResult) -> None:
             say(f"written: {shown}")
     for image in result.bad:
         say(f"left out, unreadable: {image.name} ({image.reason})")
+
+
+def _against_pixels(result: EvaluationResult, in_words: InWords) -> list[str]:
+    """A sentence on each top-1 that was measured on raw pixels too."""
+    said = []
+    for name, value in result.values.items():
+        owner, _, metric = name.rpartition("/")
+        raw = f"{owner}/{RAW}{metric}"
+        if raw in result.values and metric.endswith("top1"):
+            pixels = Number(result.values[raw], result.tallies.get(raw))
+            said.append(versus(in_words(name), Number(value, result.tallies.get(name)), "raw pixels", pixels))
+    return said
 
 
 def _keep(folder: Path, result: EvaluationResult, of: dict[str, Any]) -> None:
