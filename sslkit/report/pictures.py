@@ -97,8 +97,9 @@ def _sheet(rows: Sequence[_Shown], specs: Sequence[ViewSpec]) -> Image.Image:
         pen.multiline_text((left, 4), title, fill="black", font=font, spacing=2)
     for number, row in enumerate(rows):
         top = head + number * height
-        sheet.paste(_with_boxes(row, first), (lefts[0], top))
-        pen.text((lefts[0], top + first + 2 * _FRAME), _fitting(row.name, first, font), fill="black", font=font)
+        drawn = _with_boxes(row, first)
+        sheet.paste(drawn, (lefts[0], top))
+        pen.text((lefts[0], top + drawn.height + 2), _fitting(row.name, first, font), fill="black", font=font)
         for place, (left, view, side) in enumerate(zip(lefts[1:], row.views, enlarged, strict=True)):
             frame = (left, top, left + side + 2 * _FRAME - 1, top + side + 2 * _FRAME - 1)
             pen.rectangle(frame, outline=_colour(place), width=_FRAME)
