@@ -41,7 +41,7 @@ def finish(layout: Layout, member: Member, right: int, device: str = "A processo
 def written(
     folder: Path, axes: dict[str, list[object]], right: list[int], seeds: tuple[int, ...] = (0,), devices: int = 1
 ) -> tuple[str, str]:
-    """``table.md`` and ``report.html`` of finished runs with so many right answers."""
+    """``table.md`` and ``report.html`` of finished runs that answered these numbers of images correctly."""
     grid = Grid(SHORT, cells_of({key: axis_of(key, values) for key, values in axes.items()}), seeds, (METRIC,))
     members, layout = plan(grid, load_registry()), Layout(folder)
     layout.make()

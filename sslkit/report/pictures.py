@@ -1,4 +1,4 @@
-"""The picture of a run's first images: each as it is, with its crops, and the views that the nets see."""
+"""The picture of a run's first images: each original with the boxes of its crops, and the views that the nets see."""
 
 from __future__ import annotations
 
