@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import sslkit
-from sslkit.parts import LossTerms, Metrics, Tokens, ViewSpec
+from sslkit.parts import Answers, LossTerms, Metrics, Tokens, ViewSpec
 from sslkit.testing import check_loss, checks_of
 
 sys.path.insert(0, str(Path(__file__).parent / "stranger"))
@@ -205,6 +205,11 @@ FAULTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "an evaluator that trains the net": ("evaluator", {"evaluate": trains_the_net}, "leaves_the_net"),
     "an evaluator that finds nothing": (
         "evaluator", {"evaluate": lambda *_: Metrics({"x": float("nan")})}, "finds_numbers",
+    ),
+    "an evaluator whose answers are not its number": (
+        "evaluator",
+        {"evaluate": lambda *_: Metrics({"top1": 50.0}, answers={"top1": Answers(torch.arange(4), torch.ones(4) > 0)})},
+        "finds_numbers",
     ),
     "a watcher whose state is no data": ("watcher", {"state_dict": lambda self: {"path": object()}}, "resumes"),
 }  # fmt: skip

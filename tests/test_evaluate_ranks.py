@@ -51,6 +51,7 @@ def compute(out_dir: Path, masks: Path) -> dict[str, object]:
         "lost": lost.x,
         "bad": [bad.index for bad in frozen.bad],
         "values": result.values,
+        "tallies": {name: (one.right.tolist(), one.asked.tolist()) for name, one in result.tallies.items()},
         "result_bad": [bad.name for bad in result.bad],
         "judged": judged.values,
         "judged_bad": [Path(bad.name).name for bad in judged.bad],
@@ -141,6 +142,9 @@ def test_the_numbers_are_numbers(one_rank: dict[str, object]) -> None:
     assert one_rank["judged_bad"] == ["bright.jpg"]
     assert {"teacher/segmentation/jaccard", "teacher/video/JF_mean"} <= set(one_rank["judged"])
     assert set(one_rank["values"]) == {f"teacher/knn/k{k}_top{n}" for k in (3, 5) for n in (1, 5)}
+    for name, (right, asked) in one_rank["tallies"].items():
+        assert asked == [1] * 7
+        assert 100 * sum(right) / 7 == pytest.approx(one_rank["values"][name])
 
 
 if __name__ == "__main__":

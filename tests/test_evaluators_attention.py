@@ -16,7 +16,7 @@ from evaluation_parts import GREY, Colours, Patterns, Splits, freeze
 from sslkit.errors import RunError, UserError
 from sslkit.parts import Backbone, Preprocess, Tokens
 from sslkit_evaluators.attention import Attention, cls_attention, mass_masks, pixels
-from sslkit_evaluators.attention_picture import attention_picture
+from sslkit_evaluators.attention_picture import GAP, HEAD, TILE, attention_picture
 
 
 class Looker(Backbone):
@@ -72,7 +72,8 @@ def test_pictures_are_written_for_the_first_readable_images(tmp_path: Path) -> N
     assert sorted(tmp_path.iterdir()) == sorted(metrics.artifacts)
     assert [bad.index for bad in frozen.bad] == [1]
     sizes = {Image.open(path).size for path in metrics.artifacts}
-    assert sizes == {(3 * 164 + 4, 2 * 164 + 4)}
+    # an image and two heads, two rows with a line of labels each, the title above and the scale beside them
+    assert sizes == {(3 * (TILE + GAP) + GAP + 98, 24 + 2 * (16 + TILE + GAP))}
     # two of four patches for each of two heads, between one patch and uniform
     assert 25 <= metrics.values["mask_share"] <= 75
     assert 0 < metrics.values["mean_entropy"] <= np.log(4)
@@ -92,14 +93,26 @@ def test_a_picture_shows_image_maps_and_masks() -> None:
     image = torch.zeros(2, 2, 3, dtype=torch.uint8)
     image[:, 1] = 200
     maps = torch.tensor([[[0.0, 0.5], [0.0, 0.5]]])
-    sheet = np.asarray(attention_picture(image, maps, maps > 0.1))
-    left, right, row = 4 + 40, 4 + 120, 4 + 80
+    sheet = np.asarray(attention_picture(image, maps, maps > 0.1, "one.png", 0.6))
+    left, right, row, below = 4 + 40, 4 + 120, HEAD + 80, HEAD + 80 + 16 + 164
     assert sheet[row, left].tolist() == [0, 0, 0]
     assert sheet[row, right].tolist() == [200, 200, 200]
     # the map: dark on the left, bright on the right; the mask: faded on the left, as it is on the right
     assert sheet[row, 164 + left].sum() < 20 < 500 < sheet[row, 164 + right].sum()
-    assert sheet[164 + row, 164 + left].tolist() == [204, 204, 204]
-    assert sheet[164 + row, 164 + right].tolist() == [200, 200, 200]
+    assert sheet[below, 164 + left].tolist() == [204, 204, 204]
+    assert sheet[below, 164 + right].tolist() == [200, 200, 200]
+    # the scale: bright at the top, dark at the bottom, and its words beside it
+    bar = 2 * 164 + 4 + 7
+    assert sheet[HEAD + 2, bar].sum() > 500 > 20 > sheet[HEAD + TILE - 2, bar].sum()
+    assert (sheet[HEAD : HEAD + 30, bar + 12 :] < 100).any()
+
+
+def test_the_title_is_whole_however_long_the_name_of_the_file() -> None:
+    maps = torch.full((1, 1, 1), 1.0)
+    image = torch.zeros(2, 2, 3, dtype=torch.uint8)
+    short, long = (attention_picture(image, maps, maps > 0, name, 0.6) for name in ("a.png", "animals/" * 20 + "a.png"))
+    assert long.width > 20 * 8 * 5 > short.width
+    assert (np.asarray(long)[:HEAD, -3:] == 255).all()
 
 
 def test_pixels_undo_the_normalisation() -> None:

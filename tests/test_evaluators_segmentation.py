@@ -26,7 +26,7 @@ def test_the_best_head_of_each_image_and_one_head_for_all(tmp_path: Path) -> Non
     )
     assert [path.name for path in found.artifacts] == ["bright.png"]
     # tiles keep the shape of the image
-    assert Image.open(found.artifacts[0]).size == (3 * 164 + 4, 2 * 84 + 4)
+    assert Image.open(found.artifacts[0]).size == (3 * 164 + 4 + 98, 24 + 2 * (16 + 84))
 
 
 def test_void_does_not_count_and_objects_must_be_there() -> None:

@@ -43,7 +43,7 @@ def test_squares_are_followed_and_masks_are_written(tmp_path: Path) -> None:
     assert last.mode == "P"
     assert set(np.unique(np.array(last))) == {0, 1, 2}
     assert np.array(last)[12, 36] == 1
-    assert Image.open(tmp_path / "squares0.png").size == (5 * 324 - 4, 320)
+    assert Image.open(tmp_path / "squares0.png").size == (5 * 324 - 4, 320 + 20)
 
 
 def test_where_the_objects_are_gone_everything_found_is_wrong(tmp_path: Path) -> None:

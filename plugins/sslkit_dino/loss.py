@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -67,6 +67,12 @@ class DINOLoss(Loss):
     """
 
     needs = frozenset({"projections", "teacher"})
+    reading = (
+        "This loss may rise while the features get better: it is the teacher's entropy plus the divergence (kl) of the "
+        "student from it, and the target moves. Evaluate the run to see whether it learns. A collapse shows as kl near "
+        "0, with an entropy near 0 or near its maximum (ln of the head's outputs)."
+    )
+    units: ClassVar[Mapping[str, str]] = {"loss": "nats", "teacher_entropy": "nats", "kl": "nats"}
     center: Tensor
 
     def __init__(

@@ -16,8 +16,9 @@ from sslkit_evaluators.patch_grid import check_whole_patches
 class Attention(Evaluator):
     """What the [CLS] token attends to in the last block, head by head (visualize_attention.py of the reference DINO).
 
-    Writes one PNG for each image: on top the image and each head's attention over the patches, below the image and
-    where each head's mask lies: the smallest set of patches that hold ``mass`` of its attention.
+    Writes one PNG for each image, under the name of its file: on top the image and each head's attention over the
+    patches, with its scale; below where each head's mask lies: the smallest set of patches that hold ``mass`` of its
+    attention.
 
     Gives ``mean_entropy`` of the heads' attention over the patches in nats (log of the number of patches:
     uniform), and ``mask_share``, the percentage of patches in a mask. Needs a backbone with the capability
@@ -40,6 +41,12 @@ class Attention(Evaluator):
             raise UserError(f"mass: {mass} must be between 0 and 1")
         self.images, self.size, self.mass = images, size, mass
 
+    @classmethod
+    def in_words(cls, metric: str) -> str:
+        """See :class:`sslkit.parts.Evaluator`."""
+        words = {"mean_entropy": "entropy of attention, nats", "mask_share": "patches in an attention mask, %"}
+        return words.get(metric, metric)
+
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""
         if self.size is not None:
@@ -60,7 +67,8 @@ class Attention(Evaluator):
             entropies.append(torch.special.entr(attention.double()).sum(dim=(1, 2)).mean())
             shares.append(masks.double().mean())
             files.append(out_dir / f"image_{index:05d}.png")
-            attention_picture(pixels(batch[0], frozen), attention.cpu(), masks.cpu()).save(files[-1])
+            shown = pixels(batch[0], frozen)
+            attention_picture(shown, attention.cpu(), masks.cpu(), images.name(index), self.mass).save(files[-1])
         return Metrics(
             {
                 "mean_entropy": float(torch.stack(entropies).mean()),

@@ -16,7 +16,7 @@ from sslkit_evaluators.finetune_training import Classifier, Schedule, Training
 from sslkit_evaluators.linear_probes import check_length
 from sslkit_evaluators.random_crop import check_scale
 from sslkit_evaluators.subset import class_count
-from sslkit_evaluators.top_hits import top_accuracy
+from sslkit_evaluators.top_hits import top_accuracy, top_answers
 
 _AUGMENTATIONS: dict[str, type[Augmentation]] = {"deit": DeiT, "crops": Crops}
 _AUTOCAST = {"float32": None, "bf16": torch.bfloat16}
@@ -81,6 +81,12 @@ class FineTune(Evaluator):
         self.weight_decay, self.layer_decay = weight_decay, layer_decay
         self.augment, self.scale, self.precision = augment, scale, precision
 
+    @classmethod
+    def in_words(cls, metric: str) -> str:
+        """See :class:`sslkit.parts.Evaluator`."""
+        words = {"top1": "top-1", "top5": "top-5", "train_loss": "training loss"}
+        return f"fine-tuning {words.get(metric, metric)}"
+
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""
         if self.augment == "deit" and preprocess.channels not in (1, 3):
@@ -106,7 +112,8 @@ class FineTune(Evaluator):
         if not len(asked.x) or asked.labels is None:
             raise RunError("no labelled test image could be read")
         accuracies = {f"top{top}": top_accuracy(asked.x, asked.labels, top) for top in (1, 5)}
-        return Metrics(accuracies | {"train_loss": loss})
+        answers = top_answers(asked.x, asked.labels, asked.indices)
+        return Metrics(accuracies | {"train_loss": loss}, answers=answers)
 
     def train(self, frozen: Frozen, train: Images, classes: int) -> tuple[Classifier, float]:
         """The fine-tuned copy in eval mode, and the mean loss of its last epoch; the same on all ranks.

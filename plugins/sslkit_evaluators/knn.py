@@ -8,8 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, Preprocess
-from sslkit_evaluators.knn_vote import knn_hits
+from sslkit.parts import Answers, Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, Preprocess
+from sslkit_evaluators.knn_vote import knn_right, percent
 from sslkit_evaluators.query_transform import QueryTransform
 from sslkit_evaluators.random_crop import check_scale
 
@@ -74,6 +74,12 @@ class KNN(Evaluator):
         self.raw_pixels = raw_pixels
         self.query_scale, self.query_degrees, self.query_repeats = query_scale, query_degrees, query_repeats
 
+    @classmethod
+    def in_words(cls, metric: str) -> str:
+        """See :class:`sslkit.parts.Evaluator`."""
+        k, _, top = metric.partition("_top")
+        return f"k-NN top-{top} (k = {k.removeprefix('k')})"
+
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""
         train, test = data.split("train"), data.split("test")
@@ -92,25 +98,26 @@ class KNN(Evaluator):
         train, test = data.split("train"), data.split("test")
         if train is None or test is None:
             raise RunError("k-NN needs a train and a test split")
-        values = self._judge(frozen, train, test, None, "")
+        values, answers = self._judge(frozen, train, test, None, "")
         if self.raw_pixels:
-            values |= self._judge(frozen, train, test, _pixels, "raw_pixels_")
-        return Metrics(values)
+            of_pixels, answers_of_pixels = self._judge(frozen, train, test, _pixels, "raw_pixels_")
+            values, answers = values | of_pixels, answers | answers_of_pixels
+        return Metrics(values, answers=answers)
 
     def _judge(
         self, frozen: Frozen, train: Images, test: Images, extract: Callable[[Tensor], Tensor] | None, prefix: str
-    ) -> dict[str, float]:
+    ) -> tuple[dict[str, float], dict[str, Answers]]:
         bank = frozen.features(train, extract=extract)
         self._check_bank(len(bank.x))
-        sums = dict.fromkeys(self.k, (0.0, 0.0))
+        rounds: dict[str, list[Answers]] = {}
         for transform in self._transforms(frozen):
-            found = self._hits(bank, frozen.features(test, transform=transform, extract=extract))
-            sums = {k: (sums[k][0] + found[k][0], sums[k][1] + found[k][1]) for k in sums}
-        values = {}
-        for k, (top1, top5) in sums.items():
-            values[f"{prefix}k{k}_top1"] = top1 / self.query_repeats
-            values[f"{prefix}k{k}_top5"] = top5 / self.query_repeats
-        return values
+            queries = frozen.features(test, transform=transform, extract=extract)
+            images = queries.indices.cpu()
+            for k, both in self._right(bank, queries).items():
+                for top, right in zip((1, 5), both, strict=True):
+                    rounds.setdefault(f"{prefix}k{k}_top{top}", []).append(Answers(images, right))
+        values = {name: sum(percent(one.right) for one in of) / self.query_repeats for name, of in rounds.items()}
+        return values, {name: Answers.joined(of) for name, of in rounds.items()}
 
     def _check_bank(self, images: int) -> None:
         if max(self.k) > images:
@@ -119,10 +126,10 @@ class KNN(Evaluator):
                 f"use at most {images}"
             )
 
-    def _hits(self, bank: Features, queries: Features) -> dict[int, tuple[float, float]]:
+    def _right(self, bank: Features, queries: Features) -> dict[int, tuple[Tensor, Tensor]]:
         if not len(queries.x) or bank.labels is None or queries.labels is None:
             raise RunError("no labelled test image could be read")
-        return knn_hits(
+        return knn_right(
             bank.x,
             bank.labels,
             queries.x,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,15 +28,36 @@ def knn_hits(
     chunk: int,
     bf16: bool = False,
 ) -> dict[int, tuple[float, float]]:
-    """Accuracy in percent (top 1, top 5) of weighted k-NN, for several k in one pass over the bank.
+    """Accuracy in percent (top 1, top 5) of weighted k-NN; arguments as of :func:`knn_right`."""
+    right = knn_right(bank, bank_labels, queries, query_labels, ks=ks, temperature=temperature, chunk=chunk, bf16=bf16)
+    return {k: (percent(top1), percent(top5)) for k, (top1, top5) in right.items()}
+
+
+def percent(right: Tensor) -> float:
+    """Share of true entries of a bool tensor ``[M]``."""
+    return float(right.sum().double() * 100 / len(right))
+
+
+def knn_right(
+    bank: Tensor,
+    bank_labels: Tensor,
+    queries: Tensor,
+    query_labels: Tensor,
+    *,
+    ks: Sequence[int],
+    temperature: float,
+    chunk: int,
+    bf16: bool = False,
+) -> dict[int, tuple[Tensor, Tensor]]:
+    """Which queries weighted k-NN classifies correctly, for several k in one pass over the bank.
 
     Each of the k neighbours of largest cosine similarity s votes for its class with exp(s / T) (Wu et al. 2018,
     section 3.4; eval_knn.py of the reference DINO). A query counts for top 5 if its class is among the min(5, k)
     classes of most votes, as the reference counts: where fewer classes than that have votes, those without any follow
     by label.
 
-    Peak memory beside the features: two blocks ``[chunk, N]`` of float32. On several ranks each takes every so-manieth
-    chunk, and all get the accuracy of all queries.
+    Peak memory beside the features: two blocks ``[chunk, N]`` of float32. On several ranks each takes every n-th
+    chunk, and all get the answers of all queries.
 
     Args:
         bank: ``[N, D]``, not normalised, N at least the largest k, the same on every rank; left as it is.
@@ -45,9 +67,12 @@ def knn_hits(
         ks: numbers of neighbours.
         temperature: T.
         chunk: queries at a time.
-        bf16: find twice as many candidates by products in bf16, and compute and rank these anew in float32. What bf16
+        bf16: find twice as many candidates by products in bf16, and compute and rank these again in float32. What bf16
             cannot tell apart may be missed: neighbours whose similarity is within about 0.004 of one that is taken.
             Half of the bank's memory more, and 128 MiB (or one query's candidates, if they need more).
+
+    Returns:
+        by k, for top 1 and for top 5, bool ``[M]`` on the CPU.
     """
     wanted = sorted(set(ks))
     # norms apart from the bank: a normalised copy of it would need its memory twice
@@ -55,7 +80,7 @@ def knn_hits(
     coarse = _coarse(bank) if bf16 else None
     # one block for all chunks: new memory for each, of which the system has to make pages, is a third of the product
     block = bank.new_empty(0 if bf16 else min(chunk, len(queries)), len(bank))
-    hits = torch.zeros(len(wanted), 2, dtype=torch.int64, device=bank.device)
+    places: list[tuple[int, np.ndarray]] = []
     for start in range(rank() * chunk, len(queries), world_size() * chunk):
         right = query_labels[start : start + chunk, None]
         rows = F.normalize(queries[start : start + chunk], dim=1)
@@ -64,10 +89,14 @@ def knn_hits(
             similarity, neighbours = products.div_(lengths).topk(wanted[-1], dim=1)
         else:
             similarity, neighbours = _ranked_anew(rows, bank, lengths, coarse, wanted[-1])
-        hits += _count(similarity / temperature, bank_labels[neighbours], right, wanted)
-    counted = torch.tensor(gather_items([hits.tolist()])).sum(dim=0)
-    shares = (counted.double() * 100 / len(queries)).tolist()
-    return {k: (top1, top5) for k, (top1, top5) in zip(wanted, shares, strict=True)}
+        found = _places(similarity / temperature, bank_labels[neighbours], right, wanted)
+        places.append((start, found.cpu().numpy()))
+    # chunks of all ranks, put in the order of the queries
+    whole = np.concatenate([rows for _, rows in sorted(gather_items(places), key=lambda item: item[0])], axis=1)
+    return {
+        k: (torch.from_numpy(place < 1), torch.from_numpy(place < min(5, k)))
+        for k, place in zip(wanted, whole, strict=True)
+    }
 
 
 def _coarse(bank: Tensor) -> Tensor:
@@ -98,8 +127,8 @@ def _ranked_anew(rows: Tensor, bank: Tensor, lengths: Tensor, coarse: Tensor, k:
     return torch.cat(similarities), torch.cat(neighbours)
 
 
-def _count(scores: Tensor, labels: Tensor, right: Tensor, ks: Sequence[int]) -> Tensor:
-    """How many queries are right, top 1 and top 5, for each k: ``[K, 2]``.
+def _places(scores: Tensor, labels: Tensor, right: Tensor, ks: Sequence[int]) -> Tensor:
+    """How many classes come before the right one, for each k: int64 ``[K, B]``.
 
     Args:
         scores: ``[B, max k]``, logarithms of the weights, nearest neighbours first.
@@ -110,13 +139,12 @@ def _count(scores: Tensor, labels: Tensor, right: Tensor, ks: Sequence[int]) -> 
     # relative to the nearest: the same winners, and no overflow at small temperatures
     weights = (scores - scores[:, :1]).exp()
     votes = weights.new_zeros(len(scores), 1 + int(torch.maximum(labels.max(), right.max())))
-    hits, done = [], 0
+    places, done = [], 0
     for k in ks:
         votes.scatter_add_(1, labels[:, done:k], weights[:, done:k])
         done = k
-        place = _place(votes, right)
-        hits.append(torch.stack([(place < 1).sum(), (place < min(5, k)).sum()]))
-    return torch.stack(hits)
+        places.append(_place(votes, right))
+    return torch.stack(places)
 
 
 def _place(votes: Tensor, right: Tensor) -> Tensor:

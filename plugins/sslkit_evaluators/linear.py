@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,24 @@ import torch
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, PathOption, Preprocess, Tokens
+from sslkit.parts import (
+    Answers,
+    Backbone,
+    Dataset,
+    Evaluator,
+    Features,
+    Frozen,
+    Images,
+    Metrics,
+    PathOption,
+    Preprocess,
+    Tokens,
+)
 from sslkit_evaluators.linear_head import LinearHead, read_head
 from sslkit_evaluators.linear_probes import LinearProbes, check_length, check_rates
 from sslkit_evaluators.random_crop import check_scale
 from sslkit_evaluators.subset import class_count
-from sslkit_evaluators.top_hits import top_accuracy
+from sslkit_evaluators.top_hits import top_accuracy, top_answers
 from sslkit_evaluators.train_crop import TrainCrop
 
 
@@ -96,6 +109,14 @@ class Linear(Evaluator):
         self.blocks, self.average_patches, self.scale = blocks, average_patches, scale
         self.head = head
 
+    @classmethod
+    def in_words(cls, metric: str) -> str:
+        """See :class:`sslkit.parts.Evaluator`."""
+        rate = re.fullmatch(r"lr(.+)_top1", metric)
+        words = {"top1": "top-1", "top5": "top-5", "best_top1": "top-1 at the best learning rate",
+                 "best_top5": "top-5 at the best learning rate", "best_lr": "best learning rate"}  # fmt: skip
+        return f"linear probe {f'top-1 at learning rate {rate[1]}' if rate else words.get(metric, metric)}"
+
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
         """See :class:`sslkit.parts.Evaluator`."""
         train, test = data.split("train"), data.split("test")
@@ -107,13 +128,21 @@ class Linear(Evaluator):
             raise RunError("no labelled test image could be read")
         if self.head is not None:
             logits = self._read_head(self.head, frozen.backbone, train, test).logits(asked.x)
-            return Metrics({f"top{top}": top_accuracy(logits, asked.labels, top) for top in (1, 5)})
-        probes = self._train(frozen, train, feature, asked)
-        accuracies = probes.accuracy(asked.x, asked.labels)
-        values = {f"lr{lr:g}_top1": top1 for lr, top1 in zip(self.lrs, accuracies, strict=True)}
-        best = max(range(len(self.lrs)), key=lambda row: (accuracies[row], -self.lrs[row]))
-        top5 = probes.accuracy(asked.x, asked.labels, top=5)[best]
-        return Metrics({"best_top1": accuracies[best], "best_top5": top5, "best_lr": self.lrs[best]} | values)
+            values = {f"top{top}": top_accuracy(logits, asked.labels, top) for top in (1, 5)}
+            return Metrics(values, answers=top_answers(logits, asked.labels, asked.indices))
+        return self._judged(self._train(frozen, train, feature, asked), asked.x, asked.labels, asked.indices)
+
+    def _judged(self, probes: LinearProbes, x: Tensor, labels: Tensor, images: Tensor) -> Metrics:
+        """The numbers of all rates on the test images, the best one's first."""
+        found = {top: probes.accuracy(x, labels, top=top) for top in (1, 5)}
+        right = {top: probes.right(x, labels, top=top) for top in (1, 5)}
+        best = max(range(len(self.lrs)), key=lambda row: (found[1][row], -self.lrs[row]))
+        values = {"best_top1": found[1][best], "best_top5": found[5][best], "best_lr": self.lrs[best]}
+        answers = {f"best_top{top}": Answers(images, right[top][:, best]) for top in (1, 5)}
+        for row, lr in enumerate(self.lrs):
+            values[f"lr{lr:g}_top1"] = found[1][row]
+            answers[f"lr{lr:g}_top1"] = Answers(images, right[1][:, row])
+        return Metrics(values, answers=answers)
 
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""

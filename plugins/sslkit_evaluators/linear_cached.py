@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Dataset, Evaluator, Frozen, Metrics, generator
+from sslkit.parts import Answers, Dataset, Evaluator, Frozen, Metrics, generator
 from sslkit_evaluators.linear_probes import LinearProbes, check_length, check_rates
 
 
@@ -47,6 +47,12 @@ class LinearCached(Evaluator):
         self.lrs, self.epochs, self.batch_size = lrs, epochs, batch_size
         self.standardize, self.held_out = standardize, held_out
 
+    @classmethod
+    def in_words(cls, metric: str) -> str:
+        """See :class:`sslkit.parts.Evaluator`."""
+        words = {"top1": "top-1", "validation_top1": "top-1 on held-out train images", "lr": "learning rate"}
+        return f"linear probe on cached features {words.get(metric, metric)}"
+
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
         """See :class:`sslkit.parts.Evaluator`."""
         train, test = data.split("train"), data.split("test")
@@ -71,7 +77,10 @@ class LinearCached(Evaluator):
                 f"the linear probe diverged at every learning rate of lrs {list(self.lrs)}: use smaller ones"
             )
         top1 = probes.accuracy(test_x, asked.labels)[best]
-        return Metrics({"top1": top1, "validation_top1": validation[best], "lr": self.lrs[best]})
+        return Metrics(
+            {"top1": top1, "validation_top1": validation[best], "lr": self.lrs[best]},
+            answers={"top1": Answers(asked.indices, probes.right(test_x, asked.labels)[:, best])},
+        )
 
     def _train(self, x: Tensor, labels: Tensor, classes: int, seed: int) -> LinearProbes:
         probes = LinearProbes(

@@ -92,7 +92,11 @@ class LinearProbes:
         return torch.addmm(self.bias.flatten(), x, self.weight.flatten(1)).unflatten(1, self.bias.shape)
 
     def accuracy(self, x: Tensor, labels: Tensor, *, top: int = 1, chunk: int = 4096) -> list[float]:
-        """Accuracy in percent for each rate; 0 where it diverged.
+        """Accuracy in percent for each rate; 0 where it diverged. Arguments as of :meth:`right`."""
+        return (self.right(x, labels, top=top, chunk=chunk).sum(dim=0).double() * 100 / len(x)).tolist()
+
+    def right(self, x: Tensor, labels: Tensor, *, top: int = 1, chunk: int = 4096) -> Tensor:
+        """Which rows each rate classifies correctly, bool ``[N, R]``; none where it diverged.
 
         Args:
             x: ``[N, D]``.
@@ -100,11 +104,8 @@ class LinearProbes:
             top: among how many classes the right one must be.
             chunk: rows at a time.
         """
-        right = torch.zeros(len(self.bias), dtype=torch.int64, device=x.device)
-        for start in range(0, len(x), chunk):
-            logits = self.logits(x[start : start + chunk])
-            right += top_hits(logits, labels[start : start + chunk, None], top).sum(dim=0)
-        return (right.double() * 100 / len(x)).tolist()
+        parts = zip(x.split(chunk), labels.split(chunk), strict=True)
+        return torch.cat([top_hits(self.logits(rows), right[:, None], top) for rows, right in parts])
 
 
 def check_rates(lrs: Sequence[float]) -> None:

@@ -13,10 +13,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, Preprocess, generator, rank
+from sslkit.parts import (
+    Answers,
+    Backbone,
+    Dataset,
+    Evaluator,
+    Features,
+    Frozen,
+    Images,
+    Metrics,
+    Preprocess,
+    generator,
+    rank,
+)
 from sslkit_evaluators.logistic import fit_logistic
 from sslkit_evaluators.subset import Some, class_count, class_name, labels_of
-from sslkit_evaluators.top_hits import top_accuracy
+from sslkit_evaluators.top_hits import top_hits
 
 log = logging.getLogger("sslkit")
 
@@ -66,6 +78,13 @@ class LowShot(Evaluator):
         self.shares, self.per_class, self.repeats = shares, per_class, repeats
         self.l2, self.iterations = l2, iterations
 
+    @classmethod
+    def in_words(cls, metric: str) -> str:
+        """See :class:`sslkit.parts.Evaluator`."""
+        amount, _, rest = metric[1:].partition("_top1")
+        labels = f"{amount}% of the labels" if metric.startswith("p") else f"{amount} labelled images a class"
+        return f"few labels top-1 ({labels}){', standard deviation over draws' if rest else ''}"
+
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""
         train, test = data.split("train"), data.split("test")
@@ -84,15 +103,18 @@ class LowShot(Evaluator):
         asked = frozen.features(test)
         rows = {chosen[position]: row for row, position in enumerate(known.indices.tolist())}
         values: dict[str, float] = {}
+        answers: dict[str, Answers] = {}
         for name in draws[0]:
-            found = [
-                self._accuracy(name, known, [rows[index] for index in draw[name] if index in rows], asked, by_class)
+            of_draws = [
+                self._answers(name, known, [rows[index] for index in draw[name] if index in rows], asked, by_class)
                 for draw in draws
             ]
+            found = [100 * float(one.right.double().mean()) for one in of_draws]
+            answers[name] = Answers.joined(of_draws)
             values[name] = fmean(found)
             if self.repeats > 1:
                 values[f"{name}_std"] = stdev(found)
-        return Metrics(values)
+        return Metrics(values, answers=answers)
 
     def _by_class(self, train: Images, test: Images) -> Mapping[int, np.ndarray]:
         """The train images of each class, checked against the options."""
@@ -124,9 +146,9 @@ class LowShot(Evaluator):
         draw |= {f"n{number}_top1": [order[:number] for order in orders] for number in self.per_class}
         return {name: [index for part in parts for index in part] for name, parts in draw.items()}
 
-    def _accuracy(
+    def _answers(
         self, name: str, known: Features, rows: list[int], asked: Features, by_class: Mapping[int, np.ndarray]
-    ) -> float:
+    ) -> Answers:
         if known.labels is None or asked.labels is None or not len(asked.x):
             raise RunError("no labelled test image could be read")
         labels = known.labels[rows]
@@ -137,7 +159,7 @@ class LowShot(Evaluator):
             log.warning(
                 "lowshot: %s is of a fit that has not converged: use more iterations than %d", name, self.iterations
             )
-        return top_accuracy(_unit(asked.x) @ fit.weight, asked.labels)
+        return Answers(asked.indices, top_hits(_unit(asked.x) @ fit.weight, asked.labels))
 
 
 def _unit(x: Tensor) -> Tensor:

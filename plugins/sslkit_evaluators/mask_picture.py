@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+from PIL import ImageDraw, ImageFont
 from PIL.Image import Image
 
 from sslkit.parts import open_image
@@ -15,6 +16,8 @@ from sslkit_evaluators.gathered_files import png
 #: Frames of a video that its picture shows.
 _SHOWN = 5
 _WIDTH = 320
+#: Pixels of letters, and of the line below the frames.
+_LETTERS, _LINE = 14, 20
 
 
 def palette() -> np.ndarray:
@@ -36,7 +39,7 @@ def mask_png(mask: np.ndarray) -> bytes:
 
 
 def filmstrip(frames: Sequence[Path], masks: np.ndarray) -> bytes:
-    """A PNG of a few frames side by side, first and last among them, with their objects tinted.
+    """A PNG of a few frames side by side, first and last among them, with their objects tinted and their files' names.
 
     Args:
         frames: image files.
@@ -45,9 +48,12 @@ def filmstrip(frames: Sequence[Path], masks: np.ndarray) -> bytes:
     shown = sorted({round(turn) for turn in np.linspace(0, len(frames) - 1, _SHOWN)})
     tiles = [tinted(np.asarray(open_image(frames[index]).convert("RGB")), masks[index]) for index in shown]
     height = round(_WIDTH * tiles[0].height / tiles[0].width)
-    sheet = PIL.Image.new("RGB", (len(tiles) * (_WIDTH + 4) - 4, height), "white")
-    for place, tile in enumerate(tiles):
-        sheet.paste(tile.resize((_WIDTH, height)), (place * (_WIDTH + 4), 0))
+    sheet = PIL.Image.new("RGB", (len(tiles) * (_WIDTH + 4) - 4, height + _LINE), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_LETTERS)
+    for place, (index, tile) in enumerate(zip(shown, tiles, strict=True)):
+        left = place * (_WIDTH + 4)
+        sheet.paste(tile.resize((_WIDTH, height)), (left, 0))
+        pen.text((left + 2, height), f"{frames[index].name}, {index + 1} of {len(frames)}", fill="black", font=font)
     return png(sheet)
 
 

@@ -92,7 +92,8 @@ class Segmentation(Evaluator):
             if (row := jaccard_of_heads(found, mask)) is not None:
                 rows.append((index, row))
             if index < self.pictures:
-                picture = attention_picture(pixels(image[0], frozen), maps.cpu(), found.cpu())
+                shown = pixels(image[0], frozen)
+                picture = attention_picture(shown, maps.cpu(), found.cpu(), paths[index].name, self.mass)
                 files.append((f"{paths[index].stem}.png", png(picture)))
         artifacts = write_gathered(out_dir, files)
         return Metrics(jaccard_metrics([row for _, row in sorted(gather_items(rows))]), artifacts)

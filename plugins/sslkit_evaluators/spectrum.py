@@ -44,6 +44,12 @@ class Spectrum(Evaluator):
             raise UserError(f"max_images: {max_images} must be at least 2")
         self.max_images = max_images
 
+    @classmethod
+    def in_words(cls, metric: str) -> str:
+        """See :class:`sslkit.parts.Evaluator`."""
+        words = {"rankme": "RankMe (dimensions used)", "alpha_req": "alpha-ReQ"}
+        return words.get(metric, metric.replace("_", " ") + " of features")
+
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
         """See :class:`sslkit.parts.Evaluator`."""
         images = data.split("test") or data.split("train")

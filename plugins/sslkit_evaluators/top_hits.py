@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sslkit.parts import Answers
+
 
 def top_hits(logits: Tensor, labels: Tensor, top: int = 1) -> Tensor:
     """Whether the right class is among the ``top`` largest logits; never where one of them is not finite.
@@ -35,3 +37,14 @@ def top_accuracy(logits: Tensor, labels: Tensor, top: int = 1) -> float:
         top: how many classes count.
     """
     return 100 * float(top_hits(logits, labels, top).double().mean())
+
+
+def top_answers(logits: Tensor, labels: Tensor, images: Tensor) -> dict[str, Answers]:
+    """The answers ``top1`` and ``top5`` of one classifier.
+
+    Args:
+        logits: ``[N, C]``.
+        labels: ``[N]`` int64.
+        images: ``[N]`` int64, which test images the rows are of.
+    """
+    return {f"top{top}": Answers(images, top_hits(logits, labels, top)) for top in (1, 5)}

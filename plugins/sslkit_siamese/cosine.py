@@ -27,6 +27,11 @@ class _Prediction(Loss):
     """What both losses share: predictions of every view, and the other view's projections, both of unit length."""
 
     needs = frozenset({"predictions"})
+    reading = (
+        "The target moves with the nets: this loss may rise while the features get better, and a loss at its minimum "
+        "can be a collapse. Look at the evaluations, and at the targets' spread (target std): near 0 all images look "
+        "alike to the net."
+    )
     #: The name of the loss, for messages.
     called: ClassVar[str]
 

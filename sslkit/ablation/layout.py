@@ -78,6 +78,10 @@ class Layout:
         """The summary of a finished run; empty if it has none."""
         return _json(self.run(name) / "summary.json") or {}
 
+    def environment(self, name: str) -> dict[str, Any]:
+        """What a run ran on; empty if it has not begun."""
+        return _json(self.run(name) / "environment.json") or {}
+
     def told(self, name: str) -> str:
         """What a run has warned of, such as a collapse: each warning's beginning, once."""
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -16,15 +17,19 @@ import yaml
 
 from sslkit import __version__
 from sslkit.ablation.curves import draw, panels_of, read_curves, style_of
+from sslkit.ablation.facts import data_of, machines_of
+from sslkit.ablation.forest import forest
 from sslkit.ablation.grid import Grid
 from sslkit.ablation.layout import Layout
 from sslkit.ablation.plan import Member
-from sslkit.ablation.table import EXPLAINED, columns, lines_of, metrics_of, warnings_of
+from sslkit.ablation.table import Tallies, columns, explained, lines_of, metrics_of, warnings_of
 
 _COSTS = {"seconds": "seconds", "images_per_second": "images/s", "peak_memory_mb": "memory, MB"}
 
 
-def report(grid: Grid, members: Sequence[Member], layout: Layout, frame: pd.DataFrame) -> str:
+def report(
+    grid: Grid, members: Sequence[Member], layout: Layout, frame: pd.DataFrame, tallies: Tallies | None = None
+) -> str:
     """The page, as HTML.
 
     Args:
@@ -32,17 +37,30 @@ def report(grid: Grid, members: Sequence[Member], layout: Layout, frame: pd.Data
         members: its runs.
         layout: where they lie.
         frame: what they found (:func:`sslkit.ablation.results.collect`).
+        tallies: of grids with one seed (:func:`sslkit.ablation.results.tallies_of`).
     """
+    body = [*_facts(grid, members, layout, frame), *_tables(grid, frame, tallies)]
+    body += [*_curves(grid, members, layout, frame), *_costs(grid, members, layout)]
+    body += _runs(grid, members, layout, frame)
+    return _template().substitute(title=escape(layout.path.name), body="\n".join(body))
+
+
+def _facts(grid: Grid, members: Sequence[Member], layout: Layout, frame: pd.DataFrame) -> Iterable[str]:
+    """What was compared, when, on which images and on which machine."""
     runs = frame.drop_duplicates(["cell", "seed"])
     finished = int((runs["status"] == "finished").sum())
     source = Path(grid.recipe).stem if isinstance(grid.recipe, str) else "from Python"
-    summary = (
-        f"{len(grid.cells)} cells, {len(grid.seeds)} seeds; {finished} of {len(runs)} runs finished. Recipe: {source}. "
-        f"Made by sslkit {__version__}."
-    )
-    body = [*_tables(grid, frame), *_curves(grid, members, layout, frame), *_costs(grid, members, layout)]
-    body += _runs(grid, members, layout, frame)
-    return _template().substitute(title=escape(layout.path.name), summary=escape(summary), body="\n".join(body))
+    seeds = f"{len(grid.seeds)} seed{'' if len(grid.seeds) == 1 else 's'}"
+    facts = {
+        "runs": f"{len(grid.cells)} cells, {seeds}; {finished} of {len(runs)} runs finished",
+        "baseline": grid.cells[0].name,
+        "recipe": source,
+        "data": "; ".join(dict.fromkeys(data_of(member.resolved) for member in members)),
+        "machine": "; ".join(machines_of(members, layout)) or "not known yet: no run has begun",
+        "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z"),
+        "made by": f"sslkit {__version__}",
+    }
+    yield f"<dl>{''.join(f'<div><dt>{key}</dt><dd>{escape(value)}</dd></div>' for key, value in facts.items())}</dl>"
 
 
 @cache
@@ -50,20 +68,24 @@ def _template() -> Template:
     return Template(Path(__file__).with_name("report.html").read_text("utf-8"))
 
 
-def _tables(grid: Grid, frame: pd.DataFrame) -> Iterable[str]:
-    yield f"<h2>What was found</h2><p class=soft>{escape(EXPLAINED)}</p>"
+def _tables(grid: Grid, frame: pd.DataFrame, tallies: Tallies | None) -> Iterable[str]:
+    yield f"<h2>What was found</h2><p class=soft>{escape(explained(grid))}</p>"
     heads = ("cell", "mean", "deviation", "n", "difference", "95% interval", "")
     for metric in metrics_of(grid, frame):
-        rows = []
-        for line in lines_of(grid.cells, frame, metric):
-            cells = [_bold(text) for text in columns(line)]
-            rows.append(_row(cells, "baseline" if line.cell is grid.cells[0] else ""))
-        yield f"<h3>{escape(metric)}</h3>{_table(heads, rows)}"
+        lines = lines_of(grid.cells, frame, metric, tallies)
+        rows = [
+            _row(heads, [_cell(text) for text in columns(line)], "baseline" if line.cell is grid.cells[0] else "")
+            for line in lines
+        ]
+        yield f"<h3>{escape(metric)}</h3>{forest(lines)}{_table(heads, rows)}"
     if told := warnings_of(grid.cells, frame):
         yield f"<h3>Warnings</h3><ul>{''.join(f'<li>{escape(line)}</li>' for line in told)}</ul>"
 
 
-def _bold(text: str) -> str:
+def _cell(text: str) -> str:
+    """A table's text on the page: bold as there, and its mark in words."""
+    if text == "~":
+        return "within noise"
     return f"<b>{escape(text.strip('*'))}</b>" if text.startswith("**") else escape(text)
 
 
@@ -98,16 +120,16 @@ def _key(index: int, name: str) -> str:
 
 
 def _costs(grid: Grid, members: Sequence[Member], layout: Layout) -> Iterable[str]:
-    rows = []
+    rows, heads = [], ("cell", *_COSTS.values())
     for cell in grid.cells:
         own = [layout.summary(member.folder) for member in members if member.cell == cell]
         values = [[float(run[key]) for run in own if run.get(key) is not None] for key in _COSTS]
         if any(values):
-            rows.append(_row([escape(cell.beside(grid.cells[0])), *map(_mean, values)]))
+            rows.append(_row(heads, [escape(cell.beside(grid.cells[0])), *map(_mean, values)]))
     if rows:
         yield "<h2>What it cost</h2><p class=soft>Of a run, as its own process measured it: training without "
         yield "evaluations, and the most memory that it held. Runs side by side slow each other down.</p>"
-        yield _table(("cell", *_COSTS.values()), rows)
+        yield _table(heads, rows)
 
 
 def _mean(values: Sequence[float]) -> str:
@@ -121,18 +143,13 @@ def _runs(grid: Grid, members: Sequence[Member], layout: Layout, frame: pd.DataF
     measured = metrics_of(grid, frame)
     first = measured[0] if measured else None
     yield "<h2>Runs</h2>"
-    rows = []
+    rows, heads = [], ("cell", "overrides", f"runs: {first}" if first else "runs")
     for cell in grid.cells:
-        told = (
-            ", ".join(f"{override.key}: {_value(override.value)}" for override in cell.overrides)
-            or "the recipe as it is"
-        )
+        told = ", ".join(f"{override.key}: {_value(override.value)}" for override in cell.overrides) or "none"
         links = [_link(member, layout, frame, first) for member in members if member.cell == cell]
-        rows.append(
-            f"<tr><td>{escape(cell.beside(grid.cells[0]))}</td><td><code>{escape(told)}</code></td>"
-            f"<td>{'; '.join(links)}</td></tr>"
-        )
-    yield _table(("cell", "overrides", f"runs: {first}" if first else "runs"), rows, "runs")
+        cells = [escape(cell.beside(grid.cells[0])), f"<code>{escape(told)}</code>", "; ".join(links)]
+        rows.append(_row(heads, cells))
+    yield _table(heads, rows, "runs")
 
 
 def _link(member: Member, layout: Layout, frame: pd.DataFrame, metric: str | None) -> str:
@@ -159,5 +176,10 @@ def _table(heads: Sequence[str], rows: Iterable[str], kind: str = "numbers") -> 
     return f"<div class=scroll><table class={kind}>{body}</table></div>"
 
 
-def _row(cells: Sequence[str], kind: str = "") -> str:
-    return f"<tr{f' class={kind}' if kind else ''}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+def _row(heads: Sequence[str], cells: Sequence[str], kind: str = "") -> str:
+    """A row whose cells know their heads: on a phone it becomes a card."""
+    inside = "".join(
+        f'<td data-head="{escape(head)}">{cell}</td>' if cell else "<td class=empty></td>"
+        for head, cell in zip(heads, cells, strict=True)
+    )
+    return f"<tr{f' class={kind}' if kind else ''}>{inside}</tr>"

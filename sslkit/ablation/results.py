@@ -14,6 +14,8 @@ from sslkit.ablation.plan import Member
 from sslkit.ablation.report import report
 from sslkit.ablation.table import table
 from sslkit.engine.files import write_text
+from sslkit.evaluation.intervals import Tally
+from sslkit.report.tallies import read_tallies
 
 
 def collect(members: Sequence[Member], layout: Layout, metrics: Sequence[str]) -> pd.DataFrame:
@@ -47,10 +49,27 @@ def _numbers(summary: Mapping[str, Any], metrics: Sequence[str]) -> dict[str, fl
     return {key: found[key] for key in metrics if key in found} if metrics else found
 
 
+def tallies_of(members: Sequence[Member], layout: Layout) -> dict[str, dict[str, Tally]]:
+    """Which test images the runs classified correctly, by cell and metric; empty where cells have several seeds, whose
+    spread says more, or do not share their test images with the baseline."""
+    if len({member.seed for member in members}) > 1:
+        return {}
+    alike = [member for member in members if _images_of(member) == _images_of(members[0])]
+    found = {}
+    for member in alike:
+        summary = layout.summary(member.folder)
+        found[member.cell.name] = read_tallies(layout.run(member.folder), summary["steps"]) if summary else {}
+    return found
+
+
+def _images_of(member: Member) -> tuple[Any, ...]:
+    return tuple(member.resolved.get(key) for key in ("data", "eval_data"))
+
+
 def write_results(grid: Grid, members: Sequence[Member], layout: Layout) -> pd.DataFrame:
     """Write ``results.csv``, ``table.md`` and ``report.html``, each in one step, and return the rows."""
-    frame = collect(members, layout, grid.metrics)
+    frame, tallies = collect(members, layout, grid.metrics), tallies_of(members, layout)
     write_text(layout.path / "results.csv", frame.to_csv(index=False, lineterminator="\n"))
-    write_text(layout.path / "table.md", table(grid, frame))
-    write_text(layout.path / "report.html", report(grid, members, layout, frame))
+    write_text(layout.path / "table.md", table(grid, frame, tallies))
+    write_text(layout.path / "report.html", report(grid, members, layout, frame, tallies))
     return frame

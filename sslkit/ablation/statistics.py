@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-#: Of the intervals.
-CONFIDENCE = 0.95
+from sslkit.evaluation import intervals
+from sslkit.evaluation.intervals import CONFIDENCE, Tally
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Difference:
 
     Attributes:
         mean: of the differences.
-        low: lower end of the 95% interval; NaN with fewer than two seeds.
+        low: lower end of the 95% interval: over seeds, or with one seed over its test images; NaN where neither is
+            known.
         high: upper end.
         pairs: how many seeds both have.
     """
@@ -36,6 +37,17 @@ class Difference:
 def mean_and_deviation(values: list[float]) -> tuple[float, float]:
     """The mean, and the standard deviation of a sample (NaN of one value)."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
+
+
+def over_images(cell: Tally | None, baseline: Tally | None) -> Difference | None:
+    """The difference of two runs on the same test images, and its paired bootstrap interval.
+
+    Args:
+        cell: which test images the cell's one run classified correctly; None: not known.
+        baseline: the same of the baseline's.
+    """
+    gap = intervals.paired_difference(cell, baseline) if cell is not None and baseline is not None else None
+    return None if gap is None else Difference(gap.mean, gap.low, gap.high, 1)
 
 
 def paired_difference(cell: Mapping[int, float], baseline: Mapping[int, float]) -> Difference | None:

@@ -9,14 +9,22 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sslkit.ablation.grid import Cell, Grid
-from sslkit.ablation.statistics import Difference, mean_and_deviation, paired_difference
+from sslkit.ablation.statistics import Difference, mean_and_deviation, over_images, paired_difference
+from sslkit.evaluation.intervals import Tally, share_interval
 
 #: By cell name, by seed.
 Values = Mapping[str, Mapping[int, float]]
+#: Which test images the one run of a cell classified correctly: by cell name, by metric.
+Tallies = Mapping[str, Mapping[str, Tally]]
 EXPLAINED = (
     "Mean and standard deviation over n seeds. The difference to the first cell is over pairs of runs with one seed, "
     "with its 95% t-interval; where that includes zero it is marked ~: it may be chance. Bold: the highest mean, where "
     "the difference to every other cell is separated from zero."
+)
+EXPLAINED_ONE_SEED = (
+    "One seed: intervals are over test images. In brackets: Wilson's 95% interval of a share. The difference to the "
+    "first cell is on the same images, with its paired bootstrap 95% interval; where that includes zero it is within "
+    "noise, and marked ~. These intervals do not say what another seed would give: for that take three seeds or more."
 )
 
 
@@ -32,6 +40,7 @@ class Line:
         count: how many seeds.
         gap: to the baseline; None for the baseline itself, or without a common seed.
         best: whether its mean is the highest, and separated from that of every other cell.
+        share: with one seed, Wilson's 95% interval of the accuracy; None where that is not known.
     """
 
     cell: Cell
@@ -41,6 +50,12 @@ class Line:
     count: int
     gap: Difference | None
     best: bool
+    share: tuple[float, float] | None = None
+
+
+def explained(grid: Grid) -> str:
+    """What the numbers of a table are."""
+    return EXPLAINED if len(grid.seeds) > 1 else EXPLAINED_ONE_SEED
 
 
 def metrics_of(grid: Grid, frame: pd.DataFrame) -> list[str]:
@@ -52,8 +67,16 @@ def metrics_of(grid: Grid, frame: pd.DataFrame) -> list[str]:
     return [name for name in grid.metrics if name in measured] or list(first.values())
 
 
-def lines_of(cells: Sequence[Cell], frame: pd.DataFrame, metric: str) -> list[Line]:
-    """A line a cell, in order."""
+def lines_of(cells: Sequence[Cell], frame: pd.DataFrame, metric: str, tallies: Tallies | None = None) -> list[Line]:
+    """A line a cell, in order.
+
+    Args:
+        cells: of the grid, the baseline first.
+        frame: what the runs found.
+        metric: which number.
+        tallies: of grids with one seed.
+    """
+    known = {cell: of[metric] for cell, of in (tallies or {}).items() if metric in of}
     rows = frame[frame["metric"] == metric]
     values: Values = {
         str(cell): dict(zip(group["seed"], group["value"], strict=True)) for cell, group in rows.groupby("cell")
@@ -63,8 +86,12 @@ def lines_of(cells: Sequence[Cell], frame: pd.DataFrame, metric: str) -> list[Li
     for cell in cells:
         own = values.get(cell.name, {})
         mean, deviation = mean_and_deviation(list(own.values())) if own else (math.nan, math.nan)
-        gap = paired_difference(own, base) if cell is not cells[0] else None
-        lines.append(Line(cell, cell.beside(cells[0]), mean, deviation, len(own), gap, cell.name == best))
+        tally = known.get(cell.name)
+        gap = None
+        if cell is not cells[0]:
+            gap = over_images(tally, known.get(cells[0].name)) or paired_difference(own, base)
+        share = None if tally is None else share_interval(tally)
+        lines.append(Line(cell, cell.beside(cells[0]), mean, deviation, len(own), gap, cell.name == best, share))
     return lines
 
 
@@ -77,16 +104,16 @@ def _best(values: Values) -> str | None:
     return best if all(gap is not None and gap.low > 0 for gap in gaps) else None
 
 
-def table(grid: Grid, frame: pd.DataFrame) -> str:
-    """A Markdown table a metric, and what did not finish."""
-    lines = [EXPLAINED, ""]
+def table(grid: Grid, frame: pd.DataFrame, tallies: Tallies | None = None) -> str:
+    """A Markdown table a metric, and what did not finish; arguments as of :func:`lines_of`."""
+    lines = [explained(grid), ""]
     for metric in metrics_of(grid, frame):
         lines += [
             f"## {metric}",
             "",
             "| cell | mean | deviation | n | difference | 95% interval | |",
             "| --- | --- | --- | --- | --- | --- | --- |",
-            *(f"| {' | '.join(columns(line))} |" for line in lines_of(grid.cells, frame, metric)),
+            *(f"| {' | '.join(columns(line))} |" for line in lines_of(grid.cells, frame, metric, tallies)),
             "",
         ]
     if told := warnings_of(grid.cells, frame):
@@ -98,6 +125,8 @@ def table(grid: Grid, frame: pd.DataFrame) -> str:
 def columns(line: Line) -> list[str]:
     """Name, mean, deviation, n, difference, interval, mark."""
     mean = number(line.mean)
+    if line.share is not None:
+        mean += f" ({number(line.share[0])} to {number(line.share[1])})"
     row = [line.name, f"**{mean}**" if line.best else mean, number(line.deviation), str(line.count)]
     if line.gap is None:
         return [*row, "", "", ""]

@@ -21,7 +21,7 @@ from sslkit.data.batch import Batch, Collate, Sample
 from sslkit.data.reading import BadImage, UnreadableImage, read_image
 from sslkit.data.whole import Source
 from sslkit.errors import RunError, UserError, blame
-from sslkit.parts.augmenter import Augmenter
+from sslkit.parts.augmenter import Augmenter, Draws
 from sslkit.parts.dataset import Images
 from sslkit.parts.randomness import generator
 
@@ -68,10 +68,7 @@ class AugmentedImages(TorchDataset[Sample]):
                 index = int(draw.integers(len(self.images)))
                 continue
             label, specs = self.images.label(index), self.augmenter.views
-            draws = tuple(
-                self.augmenter.draw(view, *image.size, self._generator(epoch, wanted, attempt, row))
-                for row, view in enumerate(specs)
-            )
+            draws = self.draws(epoch, wanted, attempt, image.size)
             enlarged = min(image.size) < max(view.size for view in specs)
             if self.augmenter.on_device is not None:
                 source = Source(self.augmenter.on_device.prepare(image), image.size, draws)
@@ -79,6 +76,20 @@ class AugmentedImages(TorchDataset[Sample]):
             views = (self.augmenter.render(image, *pair) for pair in zip(specs, draws, strict=True))
             return Sample(tuple(views), index, label, tuple(bad), enlarged)
         return Sample((), wanted, None, tuple(bad))
+
+    def draws(self, epoch: int, wanted: int, attempt: int, size: tuple[int, int]) -> tuple[Draws, ...]:
+        """Every random choice for the views of an image, view by view.
+
+        Args:
+            epoch: of it.
+            wanted: the image that was asked for.
+            attempt: how many unreadable images came before the one that is shown.
+            size: width and height in pixels of the one that is shown.
+        """
+        return tuple(
+            self.augmenter.draw(view, *size, self._generator(epoch, wanted, attempt, row))
+            for row, view in enumerate(self.augmenter.views)
+        )
 
     def _generator(self, epoch: int, wanted: int, attempt: int, row: int) -> np.random.Generator:
         if attempt == 0:

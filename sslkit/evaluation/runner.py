@@ -12,11 +12,14 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from sslkit.data.reading import BadImage
 from sslkit.errors import RunError, UserError, blame
 from sslkit.evaluation.frozen import FrozenBackbone
+from sslkit.evaluation.intervals import Tally
 from sslkit.evaluation.needs import missing
+from sslkit.parts.answers import Answers
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.collectives import gather_items, rank
 from sslkit.parts.dataset import Dataset, Images, Split
@@ -38,12 +41,15 @@ class EvaluationResult:
         artifacts: files that were written, on the first rank.
         skipped: why an evaluator did not run, by ``net/id``; and metrics that were not finite, by ``net/id/metric``.
         bad: images that could not be read, each once.
+        tallies: how often each test image was classified correctly, by the names of those values that are accuracies
+            and whose evaluators give their answers.
     """
 
     values: dict[str, float] = field(default_factory=dict)
     artifacts: list[Path] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     bad: list[BadImage] = field(default_factory=list)
+    tallies: dict[str, Tally] = field(default_factory=dict)
 
 
 class _SplitsOnce(Dataset):
@@ -160,11 +166,29 @@ def _take(label: str, metrics: Metrics, out: Path, result: EvaluationResult) -> 
             result.values[f"{label}/{name}"] = float(value)
         else:
             result.skipped[f"{label}/{name}"] = f"the metric is {value}"
+    for name, answers in metrics.answers.items():
+        if name not in metrics.values:
+            raise RunError(f"{label}: there are answers of {name!r}, which is no metric that it gives")
+        _check_answers(f"{label}: answers of {name}", answers)
+        if f"{label}/{name}" in result.values:
+            result.tallies[f"{label}/{name}"] = Tally.of(answers)
     for path in metrics.artifacts:
         if not path.resolve().is_relative_to(out.resolve()) or not path.is_file():
             raise RunError(f"{label}: the artifact {path} is no file below the folder {out} that it was given")
     if rank() == 0:
         result.artifacts.extend(metrics.artifacts)
+
+
+def _check_answers(label: str, answers: Answers) -> None:
+    if not isinstance(answers, Answers):
+        raise RunError(f"{label}: expected sslkit.parts.Answers, got {type(answers).__name__}")
+    images, right = answers.images, answers.right
+    if not isinstance(images, Tensor) or images.dtype != torch.int64 or images.ndim != 1 or not len(images):
+        raise RunError(f"{label}: images: expected an int64 tensor [M] of one or more image indices")
+    if not isinstance(right, Tensor) or right.dtype != torch.bool or right.shape != images.shape:
+        raise RunError(f"{label}: right: expected a bool tensor [{len(images)}], as many as images")
+    if int(images.min()) < 0:
+        raise RunError(f"{label}: images: an index is negative")
 
 
 @contextmanager

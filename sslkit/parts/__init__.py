@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sslkit.parts.answers import Answers
     from sslkit.parts.augmenter import Augmenter, Draws
     from sslkit.parts.backbone import Backbone, Tokens, whole_patches
     from sslkit.parts.bands import Axis, Bands, Picture, channels_first
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from sslkit.parts.weights import NetWeights, WeightsMisfit, net_weights, read_weights
 
 _HOMES = {
+    "answers": ["Answers"],
     "augmenter": ["Augmenter", "Draws"],
     "backbone": ["Backbone", "Tokens", "whole_patches"],
     "bands": ["Axis", "Bands", "Picture", "channels_first"],
@@ -80,14 +82,14 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "DeviceViews", "Draws", "Effect", "Evaluator",
-    "Features", "Frozen", "Head", "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights", "OptimizerPart",
-    "Outputs", "PathOption", "Picture", "Position", "Preprocess", "Row", "RowQueue", "RunInfo", "Schedule", "Split",
-    "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher", "WeightsMisfit", "WholeImages", "at_least_float32",
-    "channels_first", "check_at_least", "check_positive", "common_width", "file_content", "file_stamp", "gather_items",
-    "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks", "mean_over_ranks", "named",
-    "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of", "sinkhorn", "student_views",
-    "sum_with_gradient", "user_path", "view_partners", "whole_patches", "world_size",
+    "Answers", "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "DeviceViews", "Draws", "Effect",
+    "Evaluator", "Features", "Frozen", "Head", "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights",
+    "OptimizerPart", "Outputs", "PathOption", "Picture", "Position", "Preprocess", "Row", "RowQueue", "RunInfo",
+    "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher", "WeightsMisfit", "WholeImages",
+    "at_least_float32", "channels_first", "check_at_least", "check_positive", "common_width", "file_content",
+    "file_stamp", "gather_items", "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks",
+    "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of",
+    "sinkhorn", "student_views", "sum_with_gradient", "user_path", "view_partners", "whole_patches", "world_size",
 ]  # fmt: skip
 
 

@@ -41,7 +41,12 @@ class Augmenter(ABC):
 
     @abstractmethod
     def draw(self, view: ViewSpec, width: int, height: int, generator: np.random.Generator) -> Draws:
-        """Every random choice for ``view`` of an image of ``width`` x ``height`` pixels."""
+        """Every random choice for ``view`` of an image of ``width`` x ``height`` pixels.
+
+        Pictures of views draw on the original what is called ``box`` (top, left, height and width of the crop in
+        pixels), after the image was turned by ``rotation`` degrees about its centre, counter-clockwise; both are
+        optional.
+        """
 
     @abstractmethod
     def render(self, image: Picture, view: ViewSpec, draws: Draws) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from sslkit.parts.answers import Answers
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.bands import Picture
 from sslkit.parts.dataset import Dataset, Images
@@ -40,10 +42,13 @@ class Metrics:
         values: flat numbers; shares in percent (``{"k20_top1": 97.7}``). The first is the headline, which
             closing tables show. A value ``raw_pixels_M`` is what raw pixels reach at ``M``.
         artifacts: files that it wrote below its ``out_dir``.
+        answers: for accuracies, by the names of their values: which test images were classified correctly. Tables
+            then show 95% intervals, and whether differences are beyond noise. Optional.
     """
 
     values: Mapping[str, float]
     artifacts: tuple[Path, ...] = field(default_factory=tuple)
+    answers: Mapping[str, Answers] = field(default_factory=dict)
 
 
 class Frozen(ABC):
@@ -123,6 +128,16 @@ class Evaluator(ABC):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def in_words(cls, metric: str) -> str:
+        """A metric's name in tables, sentences and legends, such as ``k-NN top-1 (k = 20)`` for ``k20_top1``.
+
+        By default the class's name and the metric's, as words: ``linear cached top-1``.
+        """
+        owner = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower()
+        what = re.sub(r"\btop(?=[0-9])", "top-", metric.replace("_", " "))
+        return f"{owner} {what}"
 
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:  # noqa: B027
         """Whether the options fit backbone, images and data; called before training, where ``needs`` are met.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -48,11 +49,17 @@ class Loss(nn.Module, ABC):
             reduction): then gradient accumulation is not equal to the big batch, and the run says so.
         least_batch: images of a micro-batch, over all ranks, that the value needs to teach anything; a smaller batch is
             refused before training. None: 2 with ``batch_statistics``, else 1.
+        reading: one to three sentences on how to read its curve, where that is not obvious (whether it should fall);
+            they stand under the picture of the loss.
+        units: of the value (key ``"loss"``) and of what :class:`LossTerms` logs, by name, for pictures; such as
+            ``{"loss": "nats"}``.
     """
 
     needs: frozenset[str] = frozenset({"projections"})
     batch_statistics: bool = False
     least_batch: int | None = None
+    reading: ClassVar[str] = ""
+    units: ClassVar[Mapping[str, str]] = {}
 
     def images_needed(self) -> int:
         """``least_batch``, or what stands for it."""

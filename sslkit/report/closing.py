@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -11,38 +10,26 @@ from typing import Any
 from rich.table import Table
 
 from sslkit.report.console import say, show
+from sslkit.report.gains import Headline, Number, headlines, interval_text, meaning, verdict
+from sslkit.report.tallies import read_tallies
+from sslkit.report.words import InWords, unnamed
 
-_RAW = "raw_pixels_"
-_NETS = ("teacher", "student")
-
-
-@dataclass(frozen=True)
-class Headline:
-    """An evaluator's first number: on raw pixels, with random weights and after training (None: not measured)."""
-
-    name: str
-    raw: float | None
-    start: float | None
-    after: float
+_CAPTION = (
+    "Below each number stands its 95% interval: Wilson's for a share; for the gain over random weights a paired "
+    "bootstrap over the test images. Where that includes 0, the gain is within noise."
+)
 
 
-def headlines(summary: Mapping[str, Any]) -> list[Headline]:
-    """The headline of each net and evaluator of a summary, in order."""
-    found: dict[str, Headline] = {}
-    for name, value in summary.items():
-        net, _, rest = name.partition("/")
-        evaluator, _, metric = rest.partition("/")
-        owner = f"{net}/{evaluator}"
-        if net in _NETS and metric and not metric.startswith(_RAW) and owner not in found:
-            found[owner] = Headline(
-                name, summary.get(f"{owner}/{_RAW}{metric}"), summary.get(f"start/{name}"), float(value)
-            )
-    return list(found.values())
+def show_results(folder: Path, summary: Mapping[str, Any], in_words: InWords = unnamed) -> None:
+    """Print what a finished run found, what it means, and where it lies.
 
-
-def show_results(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Print what a finished run found, what it means, and where it lies."""
-    rows = headlines(summary)
+    Args:
+        folder: the run folder.
+        summary: the run's.
+        in_words: how metrics are called.
+    """
+    start, after = (read_tallies(folder, step) for step in (0, summary["steps"]))
+    rows = headlines(summary, start, after, in_words)
     if rows:
         show(_table(rows))
     for line in meaning(rows):
@@ -65,29 +52,35 @@ def show_results(folder: Path, summary: Mapping[str, Any]) -> None:
 def _table(rows: list[Headline]) -> Table:
     with_raw = any(row.raw is not None for row in rows)
     with_start = any(row.start is not None for row in rows)
-    table = Table(title="what it learned", title_justify="left")
+    known = any(row.after.tally is not None for row in rows)
+    table = Table(title="what it learned", title_justify="left", caption=_CAPTION if known else None)
+    table.caption_justify = "left"
     table.add_column("measure", overflow="fold")
-    wanted = [("raw pixels", with_raw), ("random weights", with_start), ("after training", True)]
-    for column, shown in wanted:
+    columns = {"raw pixels": with_raw, "random weights": with_start, "after training": True, "gain": with_start}
+    for column, shown in columns.items():
         if shown:
             table.add_column(column, justify="right")
     for row in rows:
-        cells = [(row.raw, with_raw), (row.start, with_start), (row.after, True)]
-        table.add_row(row.name, *["" if value is None else f"{value:.1f}" for value, shown in cells if shown])
+        cells = [_cell(row.raw), _cell(row.start), _cell(row.after), _gain(row)]
+        table.add_row(row.words, *[cell for cell, shown in zip(cells, columns.values(), strict=True) if shown])
     return table
 
 
-def meaning(rows: list[Headline]) -> list[str]:
-    """For each share that was measured before and after training, a sentence on whether training helped."""
-    said = []
-    for row in rows:
-        if row.start is None or "top1" not in row.name:
-            continue
-        gain = row.after - row.start
-        verdict = f"training gained {gain:.1f} points" if gain > 0 else f"training did NOT help ({gain:+.1f} points)"
-        beyond = ""
-        if row.raw is not None:
-            margin = row.after - row.raw
-            beyond = f", {abs(margin):.1f} {'above' if margin >= 0 else 'below'} raw pixels"
-        said.append(f"{row.name}: {verdict} over random weights{beyond}")
-    return said
+def _cell(number: Number | None) -> str:
+    """A number, and below it its interval."""
+    return "" if number is None else f"{number.value:.1f}\n{_small(interval_text(number.interval))}".rstrip()
+
+
+def _gain(row: Headline) -> str:
+    """After training minus random weights, and below it the interval and whether that includes 0."""
+    if row.start is None:
+        return ""
+    change, gap = row.after.value - row.start.value, row.after.minus(row.start)
+    if gap is None:
+        return f"{change:+.1f}"
+    noise = "" if gap.beyond_noise else f"\n{verdict(gap)}"
+    return f"{change:+.1f}\n{_small(f'{gap.low:.1f} to {gap.high:.1f}')}{noise}"
+
+
+def _small(text: str) -> str:
+    return f"[dim]{text}[/dim]" if text else ""

@@ -15,6 +15,7 @@ from sslkit.engine.files import write_json
 from sslkit.engine.precision import Precision
 from sslkit.engine.processor import processor
 from sslkit.errors import UserError, nearest
+from sslkit.evaluation.intervals import share_interval
 from sslkit.evaluation.needs import check_evaluators
 from sslkit.evaluation.runner import EvaluationResult, run_evaluators
 from sslkit.parts.evaluator import Evaluator
@@ -22,8 +23,10 @@ from sslkit.plugins.registry import Registry
 from sslkit.recipe.overrides import Override
 from sslkit.report.console import logging_to, say, show
 from sslkit.report.evaluation import loading
+from sslkit.report.gains import RAW, Number, interval_text, versus
 from sslkit.report.judged import Judged
 from sslkit.report.results import Evaluation
+from sslkit.report.words import InWords, words_of
 
 #: Files of one folder that are listed one by one.
 _LISTED = 10
@@ -64,7 +67,15 @@ def evaluate_backbone(found: Judged, evaluator: str | None, folder: Path) -> Eva
         if is_first():
             _keep(folder, result, dict(found.of))
     unreadable = {image.name: image.reason for image in result.bad}
-    return Evaluation(result.values, folder, tuple(result.artifacts), result.skipped, unreadable)
+    return Evaluation(
+        values=result.values,
+        folder=folder,
+        files=tuple(result.artifacts),
+        skipped=result.skipped,
+        unreadable=unreadable,
+        intervals={name: share_interval(tally) for name, tally in result.tallies.items()},
+        comparisons=tuple(_against_pixels(result, words_of(by.evaluate))),
+    )
 
 
 def with_evaluator(
@@ -100,11 +111,15 @@ def show_evaluation(result: Evaluation) -> None:
     """Print what an evaluation found."""
     for name, reason in result.skipped.items():
         say(f"{name} is skipped: {reason}")
-    table = Table("measure", "value")
+    columns = ["measure", "value", *(["95% interval"] if result.intervals else [])]
+    table = Table(*columns)
     for name, value in result.values.items():
-        table.add_row(name, f"{value:.4g}")
+        row = [name, f"{value:.4g}", interval_text(result.intervals.get(name))]
+        table.add_row(*row[: len(columns)])
     if result.values:
         show(table)
+    for line in result.comparisons:
+        say(line)
     folders: dict[Path, list[Path]] = {}
     for artifact in result.files:
         folders.setdefault(artifact.parent, []).append(artifact)
@@ -113,6 +128,18 @@ def show_evaluation(result: Evaluation) -> None:
             say(f"written: {shown}")
     for name, reason in result.unreadable.items():
         say(f"left out, unreadable: {name} ({reason})")
+
+
+def _against_pixels(result: EvaluationResult, in_words: InWords) -> list[str]:
+    """A sentence on each top-1 that was measured on raw pixels too."""
+    said = []
+    for name, value in result.values.items():
+        owner, _, metric = name.rpartition("/")
+        raw = f"{owner}/{RAW}{metric}"
+        if raw in result.values and metric.endswith("top1"):
+            pixels = Number(result.values[raw], result.tallies.get(raw))
+            said.append(versus(in_words(name), Number(value, result.tallies.get(name)), "raw pixels", pixels))
+    return said
 
 
 def _keep(folder: Path, result: EvaluationResult, of: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from sslkit.data.loading import chosen_workers
 from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import Length
+from sslkit.engine.distributed import is_first
 from sslkit.engine.precision import Precision
 from sslkit.engine.run_folder import RunFolder
 from sslkit.evaluation.runner import run_evaluators
@@ -18,6 +19,7 @@ from sslkit.parts.evaluator import Evaluator
 from sslkit.recipe.model import Judging, Recipe
 from sslkit.recipe.settings import EvaluateWhen
 from sslkit.report.console import say
+from sslkit.report.tallies import write_tallies
 
 log = logging.getLogger("sslkit")
 
@@ -87,6 +89,9 @@ class RunEvaluation:
             **loading(self.recipe),
         )
         self.bad.note(result.bad, "evaluation")
+        # before the numbers are saved: a run that is killed and continued has both or neither
+        if step in (0, self.steps.total) and result.tallies and is_first():
+            write_tallies(self.folder.path, step, result.tallies)
         for name, reason in result.skipped.items():
             if name not in self._told:
                 self._told.add(name)

@@ -1,39 +1,71 @@
-"""Pictures of a run: the augmented views of its first images, and its curves."""
+"""The picture of a run's first images: each original with the boxes of its crops, and the views that the nets see."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
+import matplotlib as mpl
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.nn.functional import interpolate
-from torchvision.utils import make_grid, save_image
 
 from sslkit.data.batch import Collate, Sample
 from sslkit.data.loading import AugmentedImages
-from sslkit.engine.run_folder import RunFolder
-from sslkit.parts.augmenter import Augmenter
+from sslkit.data.preprocess import to_pixels
+from sslkit.data.reading import read_image
+from sslkit.parts.augmenter import Augmenter, Draws
+from sslkit.parts.views import ViewSpec
 
-#: Images in the picture of views, and the least side in pixels that a view is shown with.
-SHOWN_IMAGES, SHOWN_SIDE = 6, 96
+#: Images in the picture of views; the least side in pixels of a view, and of an original.
+SHOWN_IMAGES, SHOWN_SIDE, ORIGINAL_SIDE = 6, 96, 192
+#: Pixels between cells, of the frame of a view, and of letters and lines of text.
+_GAP, _FRAME, _LETTERS, _LINE = 8, 3, 12, 16
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """One image of the picture.
+
+    Attributes:
+        name: of its file.
+        original: upright, 8 bits, RGB.
+        views: RGB, in the augmenter's order.
+        draws: of each view.
+    """
+
+    name: str
+    original: Image.Image
+    views: list[Image.Image]
+    draws: tuple[Draws, ...]
 
 
 def draw_views(file: Path, views: AugmentedImages) -> Path | None:
-    """Write a picture of views: a row an image, a column a view, as epoch 0 shows them to the nets.
+    """Write a picture of views: a row an image; first the image with the boxes of its crops, then a column a view, as
+    epoch 0 shows them to the nets.
 
     Of images of more than three channels the first three are shown, as red, green and blue; of two the first.
     """
-    samples = [views[0, index] for index in range(min(SHOWN_IMAGES, len(views.images)))]
-    shown = [_enlarge(view) for sample in samples for view in _views_of(sample, views.augmenter)]
-    if not shown:
+    rows = [_shown(views, index) for index in range(min(SHOWN_IMAGES, len(views.images)))]
+    known = [row for row in rows if row is not None]
+    if not known:
         return None
-    side = max(view.shape[-1] for view in shown)
-    padded = [_centre(view, side) for view in shown]
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_image(make_grid(torch.stack(padded), nrow=len(views.augmenter.views), pad_value=1.0), file)
+    _sheet(known, views.augmenter.views).save(file)
     return file
+
+
+def _shown(views: AugmentedImages, index: int) -> _Shown | None:
+    sample = views[0, index]
+    if not sample.readable:
+        return None
+    image = read_image(views.images, sample.index, views.channels)
+    draws = views.draws(0, index, len(sample.bad), image.size)
+    made = [_picture(view) for view in _views_of(sample, views.augmenter)]
+    return _Shown(views.images.name(sample.index), _picture(to_pixels(image)), made, draws)
 
 
 def _views_of(sample: Sample, augmenter: Augmenter) -> Sequence[Tensor]:
@@ -43,56 +75,89 @@ def _views_of(sample: Sample, augmenter: Augmenter) -> Sequence[Tensor]:
     return [next(made[spec.size]) for spec in augmenter.views]
 
 
-def _enlarge(view: Tensor) -> Tensor:
-    times = max(1, SHOWN_SIDE // view.shape[-1])
-    view = view[: 3 if len(view) >= 3 else 1]
-    return interpolate(view[None].float() / 255, scale_factor=times, mode="nearest")[0]
+def _picture(pixels: Tensor) -> Image.Image:
+    """uint8 ``[C, H, W]`` as RGB."""
+    shown = pixels[: 3 if len(pixels) >= 3 else 1].expand(3, -1, -1)
+    return Image.fromarray(shown.permute(1, 2, 0).contiguous().to(torch.uint8).cpu().numpy())
 
 
-def _centre(view: Tensor, side: int) -> Tensor:
-    space = side - view.shape[-1]
-    before, after = space // 2, space - space // 2
-    return torch.nn.functional.pad(view, (before, after, before, after), value=1.0)
+def _sheet(rows: Sequence[_Shown], specs: Sequence[ViewSpec]) -> Image.Image:
+    # by whole numbers, up to the largest view: a pixel stays a square
+    largest = max(SHOWN_SIDE, *(spec.size for spec in specs))
+    enlarged = [largest // spec.size * spec.size for spec in specs]
+    first = max(ORIGINAL_SIDE, *enlarged)
+    lefts = [_GAP]
+    for width in (first, *enlarged[:-1]):
+        lefts.append(lefts[-1] + width + 2 * _FRAME + _GAP)
+    head, height = _GAP + 2 * _LINE, first + 2 * _FRAME + _LINE + _GAP
+    right = lefts[-1] + enlarged[-1] + 2 * _FRAME + _GAP
+    sheet = Image.new("RGB", (right, head + len(rows) * height), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_LETTERS)
+    for left, title in zip(lefts, ("original\nand its crops", *titles(specs)), strict=True):
+        pen.multiline_text((left, 4), title, fill="black", font=font, spacing=2)
+    for number, row in enumerate(rows):
+        top = head + number * height
+        drawn = _with_boxes(row, first)
+        sheet.paste(drawn, (lefts[0], top))
+        pen.text((lefts[0], top + drawn.height + 2), _fitting(row.name, first, font), fill="black", font=font)
+        for place, (left, view, side) in enumerate(zip(lefts[1:], row.views, enlarged, strict=True)):
+            frame = (left, top, left + side + 2 * _FRAME - 1, top + side + 2 * _FRAME - 1)
+            pen.rectangle(frame, outline=_colour(place), width=_FRAME)
+            sheet.paste(view.resize((side, side), Image.Resampling.NEAREST), (left + _FRAME, top + _FRAME))
+    return sheet
 
 
-def draw_curves(folder: RunFolder) -> Path | None:
-    """Write ``pictures/curves.png`` from ``metrics.csv``: losses and rates by step, evaluations by epoch.
+def titles(specs: Sequence[ViewSpec]) -> list[str]:
+    """A view's title on two lines, such as "global 1 of 2" and "224 px"."""
+    kinds = [re.sub(r"[\W_]*\d+$", "", spec.id) for spec in specs]
+    return [
+        f"{kind} {kinds[:place].count(kind) + 1} of {kinds.count(kind)}\n{spec.size} px"
+        for place, (kind, spec) in enumerate(zip(kinds, specs, strict=True))
+    ]
 
-    What never changed has no panel.
+
+def _with_boxes(row: _Shown, side: int) -> Image.Image:
+    """The original, as large as ``side`` allows, with the outline of every crop in the colour of its view's frame."""
+    width, height = row.original.size
+    scale = side / max(width, height)
+    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    drawn = row.original.resize(shape, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
+    pen = ImageDraw.Draw(drawn)
+    for place, draws in enumerate(row.draws):
+        if "box" in draws:
+            corners = [(x * scale, y * scale) for x, y in crop_corners(draws, width, height)]
+            pen.line([*corners, corners[0]], fill=_colour(place), width=2)
+    return drawn
+
+
+def crop_corners(draws: Draws, width: int, height: int) -> list[tuple[float, float]]:
+    """Where the corners of a crop lie in the original, as x and y in pixels.
+
+    Args:
+        draws: with a ``box``; it was cut out after the image had been turned by ``rotation`` degrees.
+        width: of the original.
+        height: of the original.
     """
-    source = folder.path / "metrics.csv"
-    if not source.is_file():
-        return None
-    table = pd.read_csv(source)
-    names = [name for name in table["name"].unique() if not name.startswith("time/")]
-    evaluated = [name for name in names if name.split("/")[0] in ("teacher", "student") and name.endswith("top1")]
-    moving = table.groupby("name")["value"].nunique() > 1
-    stepwise = [name for name in names if name.split("/")[0] not in ("teacher", "student") and moving[name]]
-    folder.pictures.mkdir(parents=True, exist_ok=True)
-    return _plot(table, stepwise, evaluated, folder.pictures / "curves.png")
+    top, left, down, across = draws["box"]  # type: ignore[misc]
+    angle = math.radians(float(draws.get("rotation", 0.0)))  # type: ignore[arg-type]
+    cosine, sine = math.cos(angle), math.sin(angle)
+    found = []
+    for x, y in ((left, top), (left + across, top), (left + across, top + down), (left, top + down)):
+        # turned back about the centre; y points down
+        right, below = x - width / 2, y - height / 2
+        found.append((width / 2 + cosine * right - sine * below, height / 2 + sine * right + cosine * below))
+    return found
 
 
-def _plot(table: pd.DataFrame, stepwise: Sequence[str], evaluated: Sequence[str], file: Path) -> Path:
-    # the object interface: no window, no global figure
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def _colour(place: int) -> str:
+    return mpl.colors.to_hex(mpl.colormaps["tab10"](place % 10))
 
-    panels = [[name] for name in stepwise] + ([list(evaluated)] if evaluated else [])
-    columns = min(3, len(panels)) or 1
-    rows = -(-len(panels) // columns) or 1
-    figure = Figure(figsize=(4.6 * columns, 3.0 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    for place, panel in enumerate(panels):
-        axes = figure.add_subplot(rows, columns, place + 1)
-        for name in panel:
-            line = table[table["name"] == name]
-            marker = "o" if name in evaluated else None
-            axes.plot(line["epoch"], line["value"], label=name, linewidth=1.2, marker=marker, markersize=3)
-        axes.set_title(panel[0] if len(panel) == 1 else "evaluations (%)", fontsize=10)
-        axes.set_xlabel("epoch", fontsize=8)
-        axes.tick_params(labelsize=8)
-        axes.grid(alpha=0.3)
-        if len(panel) > 1:
-            axes.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.18))
-    figure.savefig(file, dpi=110)
-    return file
+
+def _fitting(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """A name cut in its middle so that it fits: folders and the file's end are what tell names apart."""
+    if font.getlength(text) <= width:
+        return text
+    kept = len(text) - 1
+    while kept > 2 and font.getlength(f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}") > width:
+        kept -= 1
+    return f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}"

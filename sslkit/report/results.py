@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sslkit.report.closing import headlines
+from sslkit.report.gains import headlines
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,7 +28,7 @@ class RunResult:
         """The folder and the headline numbers."""
         if not self.summary:
             return f"RunResult(folder={str(self.folder)!r}, not finished: cut short by train.max_steps)"
-        numbers = {row.name: row.after for row in headlines(self.summary)}
+        numbers = {row.name: row.after.value for row in headlines(self.summary)}
         numbers |= {name: self.summary[name] for name in ("loss", "steps", "seconds") if name in self.summary}
         return f"RunResult(folder={str(self.folder)!r}, {', '.join(_numbers(numbers))})"
 
@@ -43,6 +43,8 @@ class Evaluation:
         files: the pictures and tables that evaluators wrote there.
         skipped: why an evaluator did not run, by ``net/evaluator``.
         unreadable: why an image was left out, by name.
+        intervals: the 95% interval (low, high) of each accuracy in percent, by its name.
+        comparisons: a sentence on each accuracy that was measured on raw pixels too.
     """
 
     values: Mapping[str, float]
@@ -50,6 +52,8 @@ class Evaluation:
     files: tuple[Path, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    comparisons: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> float:
         """The number of this name."""

@@ -38,10 +38,12 @@ from sslkit.recipe.model import Recipe
 from sslkit.report.closing import show_results
 from sslkit.report.console import logging_to, say
 from sslkit.report.crop_size import median_short_side, too_small
+from sslkit.report.curves import draw_curves
 from sslkit.report.evaluation import RunEvaluation
-from sslkit.report.pictures import draw_curves, draw_views
+from sslkit.report.pictures import draw_views
 from sslkit.report.results import RunResult
 from sslkit.report.splits import split_lines
+from sslkit.report.words import words_of
 
 log = logging.getLogger("sslkit")
 
@@ -69,7 +71,7 @@ def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device, changes: Ch
     finished = folder.summary()
     if finished is not None and not (changes and changes.of(Kind.LENGTH)):
         say(f"{folder.path} holds this run, finished; start anew with --fresh, or elsewhere with --out")
-        show_results(folder.path, finished)
+        show_results(folder.path, finished, words_of(recipe.evaluate))
         return RunResult(folder.path, finished)
     loop, watching = _prepare(recipe, folder, device, changes)
     resumed = loop.resume()
@@ -98,8 +100,8 @@ def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device, changes: Ch
     watching.call("fit_end", summary=summary)
     if is_first():
         folder.write_summary(summary)
-        _draw("curves", lambda: draw_curves(folder))
-        show_results(folder.path, summary)
+        _draw("curves", lambda: draw_curves(folder, recipe))
+        show_results(folder.path, summary, words_of(recipe.evaluate))
     return RunResult(folder.path, summary)
 
 

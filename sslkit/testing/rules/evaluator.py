@@ -97,13 +97,20 @@ def _result(case: Case, net: Backbone, out: Path) -> EvaluationResult:
 
 
 def finds_numbers(case: Case) -> None:
-    """Finite numbers under fit names, or artifacts below its folder; no random generator is moved outside."""
+    """Finite numbers under fit names, or artifacts below its folder; answers give the shares that they are named after;
+    no random generator is moved outside."""
     net = _net()
     with tempfile.TemporaryDirectory() as folder, untouched_generators():
         result = _result(case, net, Path(folder))
     reasons = "; ".join(result.skipped.values())
     require(not result.skipped, f"numbers are missing: {reasons}")
     require(bool(result.values or result.artifacts), "it finds neither numbers nor artifacts")
+    for name, tally in result.tallies.items():
+        metric, value = name.rpartition("/")[2], result.values[name]
+        require(
+            abs(tally.percent - value) < 1e-3,
+            f"its answers of {metric} are right in {tally.percent:.2f}%, and the metric is {value:.2f}",
+        )
 
 
 def same_again(case: Case) -> None:
