@@ -19,8 +19,10 @@ from torch.utils.data import Dataset as TorchDataset
 
 from sslkit.data.batch import Batch, Collate, Sample
 from sslkit.data.reading import BadImage, UnreadableImage, read_image
+from sslkit.data.shared import NoSharedMemory, check_shared_memory, explained
 from sslkit.data.whole import Source
 from sslkit.errors import RunError, UserError, blame
+from sslkit.launcher import launched
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.dataset import Images
 from sslkit.parts.randomness import generator
@@ -152,7 +154,7 @@ def default_workers() -> int:
     (its variable LOCAL_WORLD_SIZE).
     """
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(0, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
+    return max(0, min(8, cores // launched().on_machine - 1))
 
 
 def chosen_workers(given: int | None) -> int:
@@ -170,6 +172,8 @@ def _leave_signals(parent: int | None, _worker: int) -> None:
     # its workers itself
     for number in _LEFT_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    # what the main process is woken by is not this one's
+    signal.set_wakeup_fd(-1)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_SIGNALS)
     if sys.platform == "linux":
         # where that is killed they end at once; torch's own watch takes seconds, in which they hold the run's lock
@@ -213,7 +217,13 @@ def loader_of(
 
 
 def loaded(loader: DataLoader[T]) -> Generator[T, None, None]:
-    """What a loader gives; when this is exhausted, closed or fails, its processes are gone, also those that hang."""
+    """What a loader gives; when this is exhausted, closed or fails, its processes are gone, also those that hang.
+
+    Raises:
+        LoaderFailed: if they cannot start, die or do not answer.
+    """
+    if loader.num_workers:
+        check_shared_memory()
     before = set(multiprocessing.active_children())
     # one that comes while they start would end a process that does not ignore it yet: it waits
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_SIGNALS)
@@ -224,6 +234,11 @@ def loaded(loader: DataLoader[T]) -> Generator[T, None, None]:
     workers = set(multiprocessing.active_children()) - before
     try:
         yield from batches
+    except (RuntimeError, OSError, NoSharedMemory) as error:
+        known = explained(error)
+        if known is None:
+            raise
+        raise known from error
     finally:
         if workers:
             # waits for each and then sends SIGTERM, which they leave to this process; they are no one's loss now
