@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import sys
 from typing import TextIO
 
@@ -40,6 +41,16 @@ def failure(stream: TextIO | None) -> OSError | None:
         silence(stream)
         return error
     return None
+
+
+def unread(stream: TextIO | None) -> bool:
+    """Whether a stream is a pipe whose reader has gone."""
+    try:
+        look = select.poll()
+        look.register(stream, 0)  # type: ignore[arg-type]
+        return any(event & select.POLLERR for _, event in look.poll(0))
+    except (AttributeError, OSError, TypeError, ValueError):
+        return False
 
 
 def silence(stream: TextIO | None) -> None:

@@ -53,7 +53,10 @@ def main(argv: Sequence[str]) -> int:
     """
     told, threading.excepthook = threading.excepthook, _tell_thread
     try:
-        return _dispatch(list(argv))
+        code = _dispatch(list(argv))
+        # what was printed may still wait to be written
+        failed = streams.failure(sys.stdout)
+        return _unheard(failed) if failed is not None and code == 0 else code
     except UserError as error:
         return _tell(error, 2)
     except RunError as error:
@@ -64,12 +67,11 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _tell(UserError("interrupted"), 130)
     except OSError as error:
-        failed = streams.failure(sys.stdout)
-        if failed is not None:
-            return _unheard(failed)
+        if isinstance(error, BrokenPipeError) and streams.unread(sys.stdout):
+            return _unheard(error)
         if error.errno not in _DISK_ERRORS:
             raise
-        return _tell(RunError(f"{error.filename or 'a file'}: {error.strerror}"), 1)
+        return _tell(RunError(f"{error.filename or 'standard output or a file'}: {error.strerror}"), 1)
     finally:
         threading.excepthook = told
 
@@ -103,8 +105,6 @@ def _dispatch(argv: list[str]) -> int:
         raise UserError(f"there is no command {command!r}; {nearest(command, COMMANDS)}")
     try:
         code: int = import_module(COMMANDS[command][0]).run(words)
-        if sys.stdout is not None:
-            sys.stdout.flush()
     except SystemExit as stop:  # argparse, after --help
         return stop.code if isinstance(stop.code, int) else 2
     return code
@@ -131,6 +131,7 @@ def _tell(error: UserError | RunError, code: int) -> int:
 
 def _unheard(failed: OSError) -> int:
     """The exit code of a command whose standard output cannot be written."""
+    streams.silence(sys.stdout)
     if isinstance(failed, BrokenPipeError):
         return 0  # the reader had enough (`| head`)
     return _tell(RunError(f"standard output cannot be written: {failed.strerror}", on_every_rank=True), 1)

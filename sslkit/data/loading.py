@@ -223,7 +223,7 @@ def loaded(loader: DataLoader[T]) -> Generator[T, None, None]:
         LoaderFailed: if they cannot start, die or do not answer.
     """
     if loader.num_workers:
-        check_shared_memory()
+        check_shared_memory(loader.num_workers)
     before = set(multiprocessing.active_children())
     # one that comes while they start would end a process that does not ignore it yet: it waits
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_SIGNALS)
@@ -235,7 +235,7 @@ def loaded(loader: DataLoader[T]) -> Generator[T, None, None]:
     try:
         yield from batches
     except (RuntimeError, OSError, NoSharedMemory) as error:
-        known = explained(error)
+        known = explained(error, [worker.exitcode for worker in workers])
         if known is None:
             raise
         raise known from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -49,19 +51,24 @@ def shared(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def check_shared_memory() -> None:
-    """Try what loader processes need to start: a queue's lock lies in shared memory too.
+def check_shared_memory(workers: int) -> None:
+    """Try what loader processes need to start: the locks of their queues lie in shared memory too.
+
+    Args:
+        workers: loader processes.
 
     Raises:
-        LoaderFailed: if there is none.
+        NoSharedMemory: if there is too little of it.
     """
     try:
-        multiprocessing.Lock()
+        # three a queue, each worker has one, and they share one and an event
+        locks = [multiprocessing.Lock() for _ in range(3 * workers + 8)]
     except OSError as error:
         raise NoSharedMemory(
             f"loader processes cannot start, because shared memory ({_PLACE}) cannot be used "
             f"({error.strerror or error}): " + _REMEDY.format(place=_PLACE)
         ) from error
+    del locks
 
 
 def no_room(needed: int) -> str:
@@ -74,13 +81,18 @@ def no_room(needed: int) -> str:
     )
 
 
-def explained(error: Exception) -> LoaderFailed | None:
-    """What an error of torch's loader means; None if it is not about its processes."""
+def explained(error: Exception, ended: Sequence[int | None] = ()) -> LoaderFailed | None:
+    """What an error of torch's loader means; None if it is not about its processes.
+
+    Args:
+        error: whatever iterating over it raised.
+        ended: exit codes of its processes; None: it has not ended; negative: the signal that ended it.
+    """
     text = str(error).rstrip()
     if isinstance(error, NoSharedMemory):
         # torch puts the worker's traceback into the message; the sentence is its last line
         return NoSharedMemory(text.splitlines()[-1].rpartition("NoSharedMemory: ")[2])
-    if "Bus error" in text or "shared memory" in text or "shm" in text:
+    if -signal.SIGBUS in ended or any(words in text for words in ("Bus error", "shared memory", "shm")):
         free = free_bytes()
         left = f", which has {_amount(free)} left" if free is not None else ""
         return LoaderFailed(
@@ -98,8 +110,9 @@ def explained(error: Exception) -> LoaderFailed | None:
             "one, and train.workers 0 shows where it hangs"
         )
     if "exited unexpectedly" in text or "is killed by signal" in text:
-        hint = "; mostly the system is short of memory: fewer train.workers need less" if "Killed" in text else ""
-        return LoaderFailed(f"a loader process died: {text}{hint}")
+        killed = -signal.SIGKILL in ended
+        hint = "; it was killed: mostly the system is short of memory, and fewer train.workers need less"
+        return LoaderFailed(f"a loader process died: {text}{hint if killed else ''}")
     return None
 
 
