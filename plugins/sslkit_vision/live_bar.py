@@ -63,13 +63,16 @@ def _drawn(task: Task, width: int) -> RenderResult:
     bar = ProgressBar(total=task.total or None, completed=task.done, pulse=not task.total)
     if len(task.text) + len(task.left) + _LEAST_BAR + 2 > width:
         yield from (Text(line, no_wrap=True, overflow="ellipsis") for line in texts)
-        yield bar
+        # a bar alone would not end its line
+        alone = Table.grid(expand=True)
+        alone.add_column(ratio=1)
+        alone.add_row(bar)
+        yield alone
         return
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
-    grid.add_column(no_wrap=True)
-    grid.add_row(Text(task.text), bar, Text(task.left))
+    grid.add_row(Text(task.text), bar, *([Text(task.left)] if task.left else []))
     yield grid
 
 

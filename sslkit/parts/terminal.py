@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -27,11 +28,23 @@ def tell(text: str) -> None:
     console = rich.get_console()
     try:
         if console.is_terminal:
-            console.print(text, markup=False, highlight=False, overflow="ignore", crop=False)
-        else:
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            text = wrapped(text, console.width)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     except (SystemExit, OSError, ValueError):  # rich exits where the reader has gone (`| head`)
         silence(sys.stdout)
+
+
+def wrapped(text: str, width: int) -> str:
+    """A text in lines that break between words; a word that is longer than a line stays whole."""
+    indent = text[: len(text) - len(text.lstrip())]
+    lines = text.splitlines()
+    return "\n".join(
+        textwrap.fill(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False,
+            replace_whitespace=False,
+        )
+        for line in lines
+    )  # fmt: skip
 
 
 def show(what: RenderableType) -> None:

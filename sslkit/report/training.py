@@ -29,6 +29,7 @@ from sslkit.engine.processor import processor
 from sslkit.engine.run import Run
 from sslkit.engine.run_folder import RunFolder
 from sslkit.engine.saving import Saving
+from sslkit.engine.signals import StopSignals
 from sslkit.engine.summary import summarise
 from sslkit.errors import Stopped
 from sslkit.evaluation.needs import check_evaluators
@@ -117,10 +118,12 @@ def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device, changes: Ch
         return RunResult(folder.path, {})
     summary = summarise(standing, loop.steps, recipe.train, device) | {"bad_images": len(loop.bad)}
     watching.call("fit_end", summary=summary)
-    if is_first():
-        folder.write_summary(summary)
-        _draw("curves", lambda: draw_curves(folder))
-        show_results(folder.path, summary)
+    # with the summary the run counts as finished: a signal does not come between it and the closing lines
+    with StopSignals(lambda name: say(f"{name}: the run is finished; showing its results")):
+        if is_first():
+            folder.write_summary(summary)
+            _draw("curves", lambda: draw_curves(folder))
+            show_results(folder.path, summary)
     return RunResult(folder.path, summary)
 
 
