@@ -7,9 +7,11 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +31,8 @@ from sslkit.parts.randomness import generator
 
 #: What the main process decides about.
 _LEFT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+#: Seconds that the end of the main process takes, from its connections to the signal that its loader processes get.
+_END = 2.0
 #: Of Linux (prctl(2)): the signal that a process gets when the one that started it ends.
 _PR_SET_PDEATHSIG = 1
 
@@ -180,6 +184,15 @@ def _leave_signals(parent: int | None, _worker: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if parent not in (None, os.getppid()):  # killed before that line
             os._exit(1)
+        sys.excepthook = _patient
+
+
+def _patient(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Report an error of a loader process, unless it is the end of the main process that it has met: a connection of a
+    process that is killed breaks some time before that signal comes."""
+    if issubclass(kind, EOFError | ConnectionError):
+        time.sleep(_END)
+    sys.__excepthook__(kind, error, trace)
 
 
 def loader_of(
