@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sslkit.parts.teacher import TeacherRule, paired_parameters
     from sslkit.parts.views import Views, ViewSpec
     from sslkit.parts.watcher import Row, RunInfo, Watcher
-    from sslkit.parts.weights import NetWeights, WeightsMisfit, net_weights, read_weights
+    from sslkit.parts.weights import NetWeights, WeightsMisfit, dropped_names, net_weights, read_weights
 
 _HOMES = {
     "augmenter": ["Augmenter", "Draws"],
@@ -73,7 +73,7 @@ _HOMES = {
     "teacher": ["TeacherRule", "paired_parameters"],
     "views": ["ViewSpec", "Views"],
     "watcher": ["Row", "RunInfo", "Watcher"],
-    "weights": ["NetWeights", "WeightsMisfit", "net_weights", "read_weights"],
+    "weights": ["NetWeights", "WeightsMisfit", "dropped_names", "net_weights", "read_weights"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -82,10 +82,11 @@ __all__ = [
     "Features", "Frozen", "Head", "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights",
     "OptimizerPart", "Outputs", "Picture", "Position", "Preprocess", "Row", "RowQueue", "RunInfo", "Schedule",
     "Split", "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher", "WeightsMisfit", "WholeImages",
-    "at_least_float32", "channels_first", "check_at_least", "check_positive", "common_width", "file_content",
-    "file_stamp", "gather_items", "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks",
-    "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of",
-    "sinkhorn", "student_views", "sum_with_gradient", "view_partners", "whole_patches", "world_size",
+    "at_least_float32", "channels_first", "check_at_least", "check_positive", "common_width", "dropped_names",
+    "file_content", "file_stamp", "gather_items", "gather_with_gradient", "generator", "keyed_randomness",
+    "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank",
+    "read_weights", "seed_of", "sinkhorn", "student_views", "sum_with_gradient", "view_partners", "whole_patches",
+    "world_size",
 ]  # fmt: skip
 
 
