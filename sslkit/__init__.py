@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from sslkit.ablation.api import ablate as ablate
     from sslkit.report.api import fit as fit
     from sslkit.report.load import load_backbone as load_backbone
+    from sslkit.report.predict import predict as predict
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "ablate", "fit", "hookimpl", "load_backbone"]
+__all__ = ["__version__", "ablate", "fit", "hookimpl", "load_backbone", "predict"]
 
 hookimpl = pluggy.HookimplMarker("sslkit")
 
@@ -28,7 +29,12 @@ def __getattr__(name: str) -> object:
     # import_module and not `from ... import`: torch stays out of `sslkit --help` and of entry-point modules
     from importlib import import_module
 
-    homes = {"ablate": "sslkit.ablation.api", "fit": "sslkit.report.api", "load_backbone": "sslkit.report.load"}
+    homes = {
+        "ablate": "sslkit.ablation.api",
+        "fit": "sslkit.report.api",
+        "load_backbone": "sslkit.report.load",
+        "predict": "sslkit.report.predict",
+    }
     if name in homes:
         return getattr(import_module(homes[name]), name)
     raise AttributeError(f"module 'sslkit' has no attribute {name!r}")

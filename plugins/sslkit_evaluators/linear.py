@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, Preprocess, Tokens
+from sslkit.parts import (
+    Backbone,
+    Classifier,
+    Dataset,
+    Evaluator,
+    Features,
+    Frozen,
+    FrozenFeature,
+    Images,
+    Metrics,
+    Preprocess,
+)
+from sslkit.parts import interleaved as interleaved
 from sslkit_evaluators.linear_head import LinearHead, read_head
 from sslkit_evaluators.linear_probes import LinearProbes, check_length, check_rates
 from sslkit_evaluators.random_crop import check_scale
-from sslkit_evaluators.subset import class_count
+from sslkit_evaluators.subset import class_count, class_names
 from sslkit_evaluators.top_hits import top_accuracy
 from sslkit_evaluators.train_crop import TrainCrop
-
-
-@dataclass(frozen=True)
-class FrozenFeature:
-    """What the probe sees of a backbone (eval_linear.py of the reference DINO).
-
-    Attributes:
-        backbone: a frozen one.
-        blocks: how many last blocks' normed [CLS] tokens are joined; 1: the pooled feature.
-        average_patches: also the mean of the last block's patch tokens, *interleaved* with the [CLS] token (stacked
-            on the last axis, then flattened), as the reference has it.
-    """
-
-    backbone: Backbone
-    blocks: int
-    average_patches: bool
-
-    def __call__(self, images: Tensor) -> Tensor:
-        if self.average_patches:
-            return interleaved(self.backbone(images, patches=True))
-        if self.blocks == 1:
-            pooled: Tensor = self.backbone(images).cls
-            return pooled
-        return torch.cat([tokens.cls for tokens in self.backbone.intermediate(images, self.blocks)], dim=1)
-
-
-def interleaved(tokens: Tokens) -> Tensor:
-    """``[B, 2D]``: the first number of the [CLS] token, the first of the mean patch token, the second of ..."""
-    if tokens.patches is None:
-        raise RunError("the backbone gave no patch tokens although they were asked for")
-    return torch.stack([tokens.cls, tokens.patches.mean(dim=1)], dim=-1).flatten(1)
 
 
 class Linear(Evaluator):
@@ -59,6 +39,7 @@ class Linear(Evaluator):
     ``head`` nothing is trained, and a head from a file is judged: ``top1`` and ``top5``. An epoch's features are
     computed first and held in memory (train images x feature width x 4 bytes); as the backbone is frozen, that
     changes nothing. Every epoch costs a forward pass over the train split: for a quick look use ``linear_cached``.
+    The best one is kept, and ``sslkit predict`` applies it.
 
     Args:
         lrs: learning rates, for 256 images a step; the reference's default is 0.001, and the paper sweeps.
@@ -73,6 +54,7 @@ class Linear(Evaluator):
     """
 
     needs = frozenset({"labels", "test"})
+    trains_classifier = True
 
     def __init__(
         self,
@@ -106,14 +88,21 @@ class Linear(Evaluator):
         if not len(asked.x) or asked.labels is None:
             raise RunError("no labelled test image could be read")
         if self.head is not None:
-            logits = self._read_head(self.head, frozen.backbone, train, test).logits(asked.x)
-            return Metrics({f"top{top}": top_accuracy(logits, asked.labels, top) for top in (1, 5)})
+            head = self._read_head(self.head, frozen.backbone, train, test)
+            logits = head.logits(asked.x)
+            tops = {f"top{top}": top_accuracy(logits, asked.labels, top) for top in (1, 5)}
+            return Metrics(tops, classifier=self._classifier(head.weight, head.bias, train))
         probes = self._train(frozen, train, feature, asked)
         accuracies = probes.accuracy(asked.x, asked.labels)
         values = {f"lr{lr:g}_top1": top1 for lr, top1 in zip(self.lrs, accuracies, strict=True)}
         best = max(range(len(self.lrs)), key=lambda row: (accuracies[row], -self.lrs[row]))
         top5 = probes.accuracy(asked.x, asked.labels, top=5)[best]
-        return Metrics({"best_top1": accuracies[best], "best_top5": top5, "best_lr": self.lrs[best]} | values)
+        values = {"best_top1": accuracies[best], "best_top5": top5, "best_lr": self.lrs[best]} | values
+        return Metrics(values, classifier=self._classifier(probes.weight[:, best].T, probes.bias[best], train))
+
+    def _classifier(self, weight: Tensor, bias: Tensor, train: Images) -> Classifier:
+        names = class_names(train, len(bias))
+        return Classifier(weight, bias, names, blocks=self.blocks, average_patches=self.average_patches)
 
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.bands import Picture
+from sslkit.parts.classifier import Classifier
 from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.preprocess import Preprocess
 
@@ -40,10 +41,13 @@ class Metrics:
         values: flat numbers; shares in percent (``{"k20_top1": 97.7}``). The first is the headline, which
             closing tables show. A value ``raw_pixels_M`` is what raw pixels reach at ``M``.
         artifacts: files that it wrote below its ``out_dir``.
+        classifier: what it trained, if that is to be kept: the engine writes it to the evaluator's folder, and
+            ``sslkit predict`` applies it.
     """
 
     values: Mapping[str, float]
     artifacts: tuple[Path, ...] = field(default_factory=tuple)
+    classifier: Classifier | None = None
 
 
 class Frozen(ABC):
@@ -120,9 +124,11 @@ class Evaluator(ABC):
     Attributes:
         needs: what must be there, any of ``"labels"``, ``"test"`` (a test split) and the backbone's
             capabilities. Where something lacks, the evaluator is skipped and the run says why.
+        trains_classifier: whether its :class:`Metrics` have a classifier.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    trains_classifier: ClassVar[bool] = False
 
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:  # noqa: B027
         """Whether the options fit backbone, images and data; called before training, where ``needs`` are met.

@@ -17,6 +17,7 @@ from sslkit.parts.dataset import Dataset
 from sslkit.parts.evaluator import Evaluator
 from sslkit.recipe.model import Judging, Recipe
 from sslkit.recipe.settings import EvaluateWhen
+from sslkit.report.classifiers import keep_classifiers
 from sslkit.report.console import say
 
 log = logging.getLogger("sslkit")
@@ -86,6 +87,7 @@ class RunEvaluation:
             out_dir=self.folder.pictures,
             **loading(self.recipe),
         )
+        keep_classifiers(result, self.folder.pictures)
         self.bad.note(result.bad, "evaluation")
         for name, reason in result.skipped.items():
             if name not in self._told:
