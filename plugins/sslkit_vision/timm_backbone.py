@@ -82,9 +82,10 @@ class TimmBackbone(Backbone):
         return _filtered(self.net, state, resample=self._resample)
 
     def classifier(self) -> tuple[str, ...]:
-        """What timm says of the architecture."""
+        """What timm says of the architecture, with the norm that a classifier may bring along."""
         named = self.net.pretrained_cfg.get("classifier") or ()
-        return (named,) if isinstance(named, str) else tuple(named)
+        own = list(self.net.state_dict())
+        return tuple(_emptied(name, own) for name in ([named] if isinstance(named, str) else named))
 
     def source(self) -> str | None:
         """timm's call for it."""
@@ -94,6 +95,14 @@ class TimmBackbone(Backbone):
     def recognised(cls, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
         """XCiT alone is recognised: by width, depth and the patch of its convolutional stem."""
         return _recognised_xcit(shapes)
+
+
+def _emptied(name: str, own: list[str]) -> str:
+    """The outermost module around ``name`` of which a net with these tensors has none."""
+    above = name.rpartition(".")[0]
+    if not above or any(key.startswith(f"{above}.") for key in own):
+        return name
+    return _emptied(above, own)
 
 
 def _filtered(net: nn.Module, state: dict[str, Tensor], *, resample: bool) -> dict[str, Tensor]:

@@ -124,7 +124,7 @@ def _bring_weights(found: Judged, saved: SavedClassifier, file: Path) -> None:
         if fingerprint(found.backbone) != saved.fingerprint:
             raise UserError(
                 f"{file}: was trained on other weights than those of {found.shown}; name the checkpoint that it is of "
-                "(RUN/checkpoints/step-N), or train it again with sslkit eval"
+                f"(RUN/checkpoints/step-N), or train it again: sslkit eval {found.shown} {file.parent.name}"
             )
         return
     if misfits := problems(found.backbone, own, counters=True):
