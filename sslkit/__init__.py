@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from sslkit.report.api import export as export
     from sslkit.report.api import fit as fit
     from sslkit.report.load import load_backbone as load_backbone
+    from sslkit.report.predict import predict as predict
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "ablate", "embed", "evaluate", "export", "fit", "hookimpl", "load_backbone"]
+__all__ = ["__version__", "ablate", "embed", "evaluate", "export", "fit", "hookimpl", "load_backbone", "predict"]
 
 hookimpl = pluggy.HookimplMarker("sslkit")
 
@@ -35,6 +36,7 @@ _HOMES = {
     "export": "sslkit.report.api",
     "fit": "sslkit.report.api",
     "load_backbone": "sslkit.report.load",
+    "predict": "sslkit.report.predict",
 }
 #: Public modules, which `import sslkit` leaves alone.
 _MODULES = ("errors", "parts", "testing")

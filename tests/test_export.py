@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from safetensors.torch import load_file
 
 import sslkit
 from sslkit.cli.main import main
+from sslkit.report.export import ENDINGS
+from sslkit.report.how_to_load import made
 from tiny_run import TINY_VIT, tiny
 
 
@@ -85,6 +89,86 @@ def test_a_file_of_weights_is_exported_too(tmp_path: Path) -> None:
     state = torch.load(out, weights_only=True)
     assert state.keys() == resnet.state_dict().keys()
     assert all(torch.equal(state[key], value) for key, value in resnet.state_dict().items())
+
+
+NETS = {
+    "vit": (
+        lambda: timm.create_model("vit_tiny_patch16_224", depth=1, img_size=32, patch_size=8, in_chans=1),
+        "vit --backbone.arch tiny --backbone.depth 1 --backbone.patch_size 8 --preprocess.size 32 "
+        "--preprocess.channels 1 --preprocess.mean [0.5] --preprocess.std [0.5]",
+    ),
+    "timm": (
+        lambda: timm.create_model("test_vit", img_size=64),
+        "timm --backbone.arch test_vit --preprocess.size 64",
+    ),
+    "timm, convnet": (lambda: timm.create_model("test_resnet"), "timm --backbone.arch test_resnet"),
+    "torchvision": (torchvision.models.shufflenet_v2_x0_5, "torchvision --backbone.arch shufflenet_v2_x0_5"),
+    "torchvision, nested": (torchvision.models.mobilenet_v3_small, "torchvision --backbone.arch mobilenet_v3_small"),
+    "xcit": (lambda: timm.create_model("xcit_nano_12_p16_224"), "timm --backbone.arch xcit_nano_12_p16_224"),
+}
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_the_printed_line_rebuilds_the_net(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make, words = NETS[kind]
+    torch.save(make().state_dict(), "w.pth")
+    assert main(["export", "--weights", "w.pth", "--backbone", *words.split(), "--to", "torch", "--out", "o.pth"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("load it: ")]
+    loading, _, source = line.removeprefix("load it: ").partition(", with net = ")
+    assert loading == "net.load_state_dict(torch.load('o.pth', weights_only=True))"
+    made(source).load_state_dict(torch.load("o.pth", weights_only=True), strict=True)
+
+
+def test_a_net_in_plain_torch_gives_the_features_too(
+    convnet_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o.pth"
+    assert main(["export", str(convnet_run), "--to", "torch", "--out", str(out)]) == 0
+    net = made(capsys.readouterr().out.split(", with net = ")[1].splitlines()[0])
+    net.load_state_dict(torch.load(out, weights_only=True))
+    images, wanted = features(convnet_run)
+    with torch.no_grad():
+        torch.testing.assert_close(net.eval()(images), wanted)
+
+
+def test_a_stem_that_timm_does_not_have_is_named_and_another_format_loads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backbone = {**TINY_VIT["backbone"], "stem": "conv"}
+    changes = {"train.max_steps": 1, "train.workers": 0}
+    run = sslkit.fit({**TINY_VIT, "backbone": backbone}, changes, out=tmp_path / "run").folder
+    capsys.readouterr()
+    file = tmp_path / "o.safetensors"
+    assert main(["export", str(run), "--to", "timm", "--out", str(file)]) == 2
+    assert "backbone.stem is 'conv', which timm does not have; stem: patch is timm's" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert main(["export", str(run), "--to", "safetensors", "--out", str(file)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("load it: ")]
+    net = eval(line.removeprefix("load it: "), {"sslkit": sslkit})
+    images, wanted = features(run)
+    with torch.no_grad():
+        assert torch.equal(net(images), wanted)
+
+
+@pytest.mark.parametrize("to", ["torch", "safetensors", "timm"])
+def test_a_failed_export_leaves_no_file(to: str, tmp_path: Path) -> None:
+    file, out = tmp_path / "w.pth", tmp_path / f"o{ENDINGS[to][0]}"
+    torch.save(timm.create_model("test_vit", num_classes=0).state_dict(), file)
+    words = ["--weights", str(file), "--backbone", "timm", "--backbone.arch", "test_vit", "--preprocess.size", "160"]
+    # files may not grow beyond this, as on a disk that is full
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        code = main(["export", *words, "--to", to, "--out", str(out)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert code in (1, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
 
 
 @pytest.mark.parametrize(

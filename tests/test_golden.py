@@ -13,7 +13,7 @@ import pytest
 
 from reference_dino import golden_training
 from sslkit.testing import agreement
-from sslkit_dino.golden import compare, main
+from sslkit_dino.golden import compare, compared, main
 
 DATA = Path(__file__).parent / "data"
 
@@ -110,6 +110,107 @@ def test_a_wrong_number_is_out_and_alone(
     (line,) = [line for line in said.splitlines() if line.endswith("OUT")]
     assert line.startswith(quantity)
     assert "16 of 17 quantities agree; 1 are out" in said
+
+
+#: What a golden training may be made without, and the rows that are then left out; ``/`` at the end: the whole group.
+OPTIONAL = {
+    "clip_norms": {"gradient norms before clipping, every step"},
+    "grad0/": {"gradients of step 0, before clipping", "gradient norms before clipping, every step"},
+    "final_student/": {"final student weights"},
+    "final_teacher/": {"final teacher weights"},
+    "losses": {"loss, every step"},
+    "centers": {"center, every step"},
+    "lr": {"learning rate, every step"},
+    "wd": {"weight decay, every step"},
+    "momentum": {"teacher momentum, every step"},
+    "teacher_temp": {"teacher temperature, every epoch"},
+    "student_out0": {"student's outputs, step 0"},
+    "teacher_out0": {"teacher's outputs, step 0"},
+    "probe/": {quantity for quantity in TRAINING if quantity.startswith("probe")},
+    "probe/image": {quantity for quantity in TRAINING if quantity.startswith("probe") and "square" not in quantity},
+    "probe/rect_image": {"probe: feature of a non-square image"},
+    "probe/last_attention": {"probe: attention of the last block"},
+    "knn/": set(),
+    "knn/top1_top5": {"k-NN: top 1 and top 5 at k = [1, 5, 10, 20, 100]"},
+}  # fmt: skip
+
+
+def reduced(golden: dict[str, np.ndarray], key: str) -> dict[str, np.ndarray]:
+    left = {
+        name: value for name, value in golden.items() if name != key and not (key[-1] == "/" and name.startswith(key))
+    }
+    assert len(left) < len(golden)
+    return left
+
+
+@pytest.fixture(scope="module")
+def short() -> dict[str, np.ndarray]:
+    """Two steps of a training that takes little time, with the k-NN problem of the shared file."""
+    with np.load(DATA / "dino_a.npz") as stored:
+        knn = {key: value for key, value in stored.items() if key.startswith("knn/")}
+    return golden_training({"epochs": 1, "iters": 2, "n_local": 1, "batch": 2, "warmup": 0}, seed=5) | knn
+
+
+@pytest.mark.parametrize("key", OPTIONAL)
+def test_a_file_without_a_quantity_is_compared_in_all_others(
+    key: str, short: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "part.npz", **reduced(short, key))
+    sheet = compared(tmp_path / "part.npz")
+    assert set(sheet.left_out) == OPTIONAL[key]
+    knn = {quantity for quantity in TRAINING if quantity.startswith("k-NN")} if key == "knn/" else set()
+    assert {row.quantity for row in sheet.rows} == TRAINING - OPTIONAL[key] - knn
+    assert all(row.ok for row in sheet.rows)
+
+
+def test_what_is_left_out_is_printed_and_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    golden = golden_training({"clip": 0.0, "bn": True, "epochs": 2, "warmup": 0}, seed=4)
+    del golden["clip_norms"], golden["config/clip"]
+    np.savez(tmp_path / "unclipped.npz", **golden)
+    assert main([str(tmp_path / "unclipped.npz")]) == 0
+    said = capsys.readouterr().out
+    assert "gradient norms before clipping, every step           left out: not in the file" in said
+    assert "15 of 15 quantities agree; 1 left out" in said
+
+
+def evaluator_quantities() -> list[str]:
+    """Every key of the evaluators' file that says what is right, rather than what goes in."""
+    with np.load(DATA / "evaluators_a.npz") as stored:
+        ends = (
+            "/value",
+            "/uint8",
+            "/tensor",
+            "/features",
+            "_covariance",
+            "_gram",
+            "/logits",
+            "cls_last2",
+            "cls_and_mean",
+        )
+        starts = (
+            "retrieval/mAP",
+            "retrieval/AP",
+            "retrieval/mP",
+            "multiscale/f",
+            "video/soft",
+            "video/labels",
+            "lars/final",
+        )
+        return [key for key in stored if key.endswith(ends) or key.startswith(starts)]
+
+
+def test_the_evaluators_file_may_be_without_each_quantity_too(tmp_path: Path) -> None:
+    keys = evaluator_quantities()
+    with np.load(DATA / "evaluators_a.npz") as stored:
+        golden = dict(stored)
+    whole = {row.quantity for row in compare(DATA / "evaluators_a.npz")}
+    assert len(keys) == len(whole)
+    for key in [*keys[::5], "linear/weight", "video/first_labels"]:
+        np.savez(tmp_path / "part.npz", **reduced(golden, key))
+        sheet = compared(tmp_path / "part.npz")
+        assert sheet.left_out
+        assert all(row.ok for row in sheet.rows)
+        assert {row.quantity for row in sheet.rows} < whole
 
 
 @pytest.mark.parametrize("content", [b"no archive", None])

@@ -173,8 +173,8 @@ def test_the_architecture_that_would_fit_is_named(tmp_path: Path) -> None:
         UserError, match=r"they would fit --backbone vit --backbone\.arch tiny --backbone\.patch_size 16"
     ):
         sslkit.load_backbone(tmp_path / "tiny.pth", backbone={"name": "vit", "patch_size": 8})
-    with pytest.raises(UserError, match=r"left over: fc\.weight, fc\.bias"):
-        sslkit.load_backbone(tmp_path / "fc.pth", backbone={"name": "torchvision", "arch": "resnet34"})
+    with pytest.raises(UserError, match=r"they would fit --backbone torchvision --backbone\.arch resnet34"):
+        sslkit.load_backbone(tmp_path / "fc.pth", backbone={"name": "torchvision", "arch": "resnet18"})
 
 
 class Trap:

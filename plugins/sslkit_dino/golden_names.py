@@ -10,6 +10,16 @@ import numpy as np
 Golden = Mapping[str, np.ndarray]
 
 
+def names_below(golden: Golden, prefix: str) -> list[str]:
+    """What stands behind a prefix, in the file's order."""
+    return [key.removeprefix(prefix) for key in golden if key.startswith(prefix)]
+
+
+def step_count(golden: Golden) -> int:
+    """How many steps the file has views of."""
+    return sum(key.startswith("step") and key.endswith("/view0") for key in golden)
+
+
 def ours(name: str) -> str:
     """The engine's name of a tensor that the reference calls ``backbone.*`` or ``head.*``."""
     return name.replace("backbone.", "backbone.net.", 1) if name.startswith("backbone.") else name

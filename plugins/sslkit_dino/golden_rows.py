@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from sslkit.testing import Agreement, agreement
-from sslkit_dino.golden_names import Golden, silent
+from sslkit.testing import Agreement, Sheet, agreement
+from sslkit_dino.golden_names import Golden, names_below, silent, step_count
 from sslkit_dino.golden_training import replayed, shaken, stored_views
 
 #: What is compared entry by entry: its key in the file, what a person calls it, and what is fair.
@@ -27,19 +27,23 @@ _PLAIN = {
     "probe/rect_cls_feature": ("probe: feature of a non-square image", 1e-5),
 }
 
+_GRADIENTS, _NORMS = "gradients of step 0, before clipping", "gradient norms before clipping, every step"
+_FINAL = {"final_student": "final student weights", "final_teacher": "final teacher weights"}
+
 #: How often the views are shaken, and how many times what that moves is fair.
 _SHAKES, _FAIR = 4, 4
 
 
-def training_rows(golden: Golden) -> list[Agreement]:
+def compare_training(sheet: Sheet) -> None:
     """Schedules, first outputs and gradients, every loss and center, final weights, and the trained net's features.
 
     Fair is 1e-5. Where rounding alone moves a tensor by more, as behind BatchNorm at the start of a training, whose
     batches hardly differ, that is no measure: then fair is four times what the last bit of the views moves in it. A row
     of several tensors tells of the one that is nearest to its limit, or the furthest beyond it.
     """
-    if "losses" not in golden:
-        return []
+    golden = sheet.golden
+    if not step_count(golden):
+        return
     views = stored_views(golden)
     found = replayed(golden, views)
     floors = [compared(replayed(golden, moved), found, golden) for moved in shaken(views, _SHAKES)]
@@ -51,7 +55,8 @@ def training_rows(golden: Golden) -> list[Agreement]:
         other = rows.get(row.quantity)
         if other is None or row.difference / row.tolerance > other.difference / other.tolerance:
             rows[row.quantity] = row
-    return list(rows.values())
+    sheet.rows += rows.values()
+    sheet.left_out += _left_out(golden)
 
 
 def compared(found: Golden, wanted: Golden, golden: Golden) -> dict[str, Agreement]:
@@ -62,32 +67,53 @@ def compared(found: Golden, wanted: Golden, golden: Golden) -> dict[str, Agreeme
         wanted: what they should be, by the same names.
         golden: the file, for its initial weights and its configuration.
     """
-    out = {key: agreement(name, found[key], wanted[key], fair) for key, (name, fair) in _PLAIN.items()}
-    columns = [key.removeprefix("grad0/") for key in golden if key.startswith("grad0/")]
-    for column, name in enumerate(columns):
-        if not silent(golden, name):
-            out[f"grad0/{name}"] = _gradient(name, found.get(f"grad0/{name}"), wanted[f"grad0/{name}"])
-            out[f"clip_norms/{name}"] = _gradient_norms(
-                *(numbers["clip_norms"][:, column] for numbers in (found, wanted))
-            )
-    for group in ("final_student", "final_teacher"):
+    out = {
+        key: agreement(name, found[key], wanted[key], fair)
+        for key, (name, fair) in _PLAIN.items()
+        if key in golden and key in found
+    }
+    for column, name in enumerate(names_below(golden, "grad0/")):
+        if silent(golden, name):
+            continue
+        out[f"grad0/{name}"] = _gradient(name, found.get(f"grad0/{name}"), wanted[f"grad0/{name}"])
+        if "clip_norms" in golden:
+            norms = [numbers["clip_norms"][:, column] for numbers in (found, wanted)]
+            out[f"clip_norms/{name}"] = _gradient_norms(*norms)
+    for group in _FINAL:
         for key in (key for key in golden if key.startswith(f"{group}/")):
             name = key.removeprefix(f"{group}/")
             difference = _weight(golden, name, found[key], wanted[key]) if key in found else math.inf
-            quantity = f"{group.replace('_', ' ')} weights"
-            out[key] = Agreement(quantity, difference, 1e-5, "of how far the tensor moved")
+            out[key] = Agreement(_FINAL[group], difference, 1e-5, "of how far the tensor moved")
     return out
+
+
+def _left_out(golden: Golden) -> list[str]:
+    """The quantities of a training that the file does not hold, such as the norms of a run without clipping."""
+    probes = {key: "probe/rect_image" if "rect" in key else "probe/image" for key in _PLAIN if key.startswith("probe/")}
+    gradients = bool(names_below(golden, "grad0/"))
+    there = {name: key in golden and probes.get(key, key) in golden for key, (name, _) in _PLAIN.items()}
+    # the columns of the norms are in the order of the gradients' names
+    there |= {_GRADIENTS: gradients, _NORMS: gradients and "clip_norms" in golden}
+    there |= {name: bool(names_below(golden, f"{group}/")) for group, name in _FINAL.items()}
+    return [name for name, held in there.items() if not held]
+
+
+def _rates(golden: Golden) -> float:
+    """The sum of the learning rates, at least: of a file without them, as if each were the peak."""
+    if "lr" in golden:
+        return float(golden["lr"].sum())
+    return float(golden["config/lr"]) * step_count(golden)
 
 
 def _gradient(name: str, found: np.ndarray | None, wanted: np.ndarray) -> Agreement:
     right = _heard(name, wanted.astype(np.float64))
     difference = math.inf if found is None else _norm(_heard(name, found) - right) / _norm(right)
-    return Agreement("gradients of step 0, before clipping", difference, 1e-5, "of the tensor's norm")
+    return Agreement(_GRADIENTS, difference, 1e-5, "of the tensor's norm")
 
 
 def _gradient_norms(found: np.ndarray, wanted: np.ndarray) -> Agreement:
     difference = float(np.abs(found - wanted).max()) / max(float(wanted.max()), 1e-30)
-    return Agreement("gradient norms before clipping, every step", difference, 1e-5, "of the tensor's largest")
+    return Agreement(_NORMS, difference, 1e-5, "of the tensor's largest")
 
 
 def _weight(golden: Golden, name: str, found: np.ndarray, wanted: np.ndarray) -> float:
@@ -98,13 +124,13 @@ def _weight(golden: Golden, name: str, found: np.ndarray, wanted: np.ndarray) ->
     """
     right = wanted.astype(np.float64)
     # both sides move by up to lr a step, each its own way
-    difference, noise = found.astype(np.float64) - right, 2 * float(golden["lr"].sum())
+    difference, noise = found.astype(np.float64) - right, 2 * _rates(golden)
     if name.endswith("num_batches_tracked"):
         return math.inf if difference.any() else 0.0
     if silent(golden, name):
         return 1e-5 * float(np.abs(difference).max()) / noise
     moved = right - golden[f"init/{name}"] if f"init/{name}" in golden else right
-    allowed = 2.0**-24 * _norm(right) * len(golden["losses"]) ** 0.5
+    allowed = 2.0**-24 * _norm(right) * step_count(golden) ** 0.5
     if name.endswith("running_mean"):
         allowed += noise * len(right) ** 0.5
     beyond = max(0.0, _norm(_heard(name, difference)) - allowed)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sslkit.parts import Backbone, Position
 from sslkit.testing import replay
-from sslkit_dino.golden_names import Golden, ours, silent
+from sslkit_dino.golden_names import Golden, names_below, ours, silent, step_count
 
 Views = list[dict[str, Tensor]]
 
@@ -23,7 +23,7 @@ def replayed(golden: Golden, views: Views) -> dict[str, np.ndarray]:
         golden: the file.
         views: for each step the normalised images of each view.
     """
-    start, iters, total = _start(golden), int(golden["config/iters"]), len(golden["losses"])
+    start, iters, total = _start(golden), int(golden["config/iters"]), step_count(golden)
     found: dict[str, list[Any]] = {key: [] for key in ("losses", "centers", "clip_norms", "lr", "wd", "momentum")}
     temperatures: dict[int, float] = {}
     out = _first_gradients(golden, start, views[:1])
@@ -34,7 +34,7 @@ def replayed(golden: Golden, views: Views) -> dict[str, np.ndarray]:
         found["centers"].append(run.losses["dino"].get_buffer("center").reshape(-1).numpy().copy())
         trained = [name for name, p in run.student.named_parameters() if p.requires_grad]
         norms = dict(zip(trained, report.norms.tolist(), strict=True))
-        found["clip_norms"].append([norms.get(ours(name), np.nan) for name in _names(golden, "grad0/")])
+        found["clip_norms"].append([norms.get(ours(name), np.nan) for name in names_below(golden, "grad0/")])
         found["lr"].append(report.numbers["lr"])
         found["wd"].append(report.numbers["weight_decay"])
         found["momentum"].append(cast(Any, run.rule).momentum(at))
@@ -47,7 +47,7 @@ def replayed(golden: Golden, views: Views) -> dict[str, np.ndarray]:
     out["teacher_temp"] = np.array([*temperatures.values()])
     for group, net in (("final_student", run.student), ("final_teacher", run.teacher)):
         state = cast(nn.Module, net).state_dict()
-        names = [name for name in _names(golden, f"{group}/") if ours(name) in state]
+        names = [name for name in names_below(golden, f"{group}/") if ours(name) in state]
         out |= {f"{group}/{name}": state[ours(name)].numpy().copy() for name in names}
     return out | _probe(golden, run.student)
 
@@ -77,7 +77,7 @@ def golden_recipe(golden: Golden) -> dict[str, Any]:
             "lr": {"cosine": [c["lr"], c["min_lr"], c["warmup"]]},
             "weight_decay": {"cosine": [c["wd"], c["wd_end"]]},
         },
-        "clip": {"name": "per_tensor", "max_norm": c["clip"]} if c["clip"] else None,
+        "clip": {"name": "per_tensor", "max_norm": c["clip"]} if c.get("clip") else None,
         "train": {"epochs": c["epochs"], "batch_size": c["batch"], "lr_per_images": None},
     }  # fmt: skip
 
@@ -87,12 +87,12 @@ def stored_views(golden: Golden) -> Views:
     ids = ["global0", "global1", *(f"local{i}" for i in range(int(golden["config/n_local"])))]
     return [
         {view: torch.from_numpy(golden[f"step{step}/view{row}"]).float() for row, view in enumerate(ids)}
-        for step in range(len(golden["losses"]))
+        for step in range(step_count(golden))
     ]
 
 
 def shaken(views: Views, times: int) -> Iterator[Views]:
-    """The views with the last bit of every number moved up or down at random, so many times."""
+    """The views with the last bit of every number moved up or down at random, this many times."""
     for seed in range(times):
         draw = torch.Generator().manual_seed(seed)
         yield [
@@ -104,13 +104,9 @@ def shaken(views: Views, times: int) -> Iterator[Views]:
         ]
 
 
-def _names(golden: Golden, prefix: str) -> list[str]:
-    return [key.removeprefix(prefix) for key in golden if key.startswith(prefix)]
-
-
 def _start(golden: Golden) -> dict[str, dict[str, Tensor]]:
     """The initial weights of both nets, with what BatchNorm starts with where the file leaves it out."""
-    weights = {ours(name): torch.from_numpy(golden[f"init/{name}"]) for name in _names(golden, "init/")}
+    weights = {ours(name): torch.from_numpy(golden[f"init/{name}"]) for name in names_below(golden, "init/")}
     for key in [key for key, value in weights.items() if key.startswith("head.mlp.") and value.ndim == 1]:
         norm = key.rpartition(".")[0]
         if f"{norm}.weight" in weights and weights[f"{norm}.weight"].ndim == 1:
@@ -126,7 +122,7 @@ def _first_gradients(golden: Golden, start: Mapping[str, Mapping[str, Tensor]], 
     recipe |= {"clip": None, "head": recipe["head"] | {"freeze_last_layer_epochs": 0}}
     for run, _ in replay(recipe, start, views, int(golden["config/iters"])):
         found = {name: p.grad.numpy().copy() for name, p in run.student.named_parameters() if p.grad is not None}
-        return {f"grad0/{name}": found[ours(name)] for name in _names(golden, "grad0/") if ours(name) in found}
+        return {f"grad0/{name}": found[ours(name)] for name in names_below(golden, "grad0/") if ours(name) in found}
     raise AssertionError("a golden training has steps")
 
 
@@ -138,16 +134,18 @@ def _probe(golden: Golden, student: nn.Module) -> dict[str, np.ndarray]:
     """
     for name, parameter in student.named_parameters():
         plain = name.replace("backbone.net.", "backbone.", 1)
-        if silent(golden, plain):
+        if silent(golden, plain) and f"final_student/{plain}" in golden:
             parameter.copy_(torch.from_numpy(golden[f"final_student/{plain}"]))
     backbone = cast(Backbone, student.get_submodule("backbone")).eval()
-    images, rect = (torch.from_numpy(golden[f"probe/{key}"]).float() for key in ("image", "rect_image"))
-    last = [
-        torch.cat([tokens.cls[:, None], cast(Tensor, tokens.patches)], 1) for tokens in backbone.intermediate(images, 2)
-    ]
-    return {
-        "probe/cls_feature": backbone(images).cls.numpy(),
-        "probe/last_attention": backbone.attention(images).numpy(),
-        "probe/last2_layers": torch.stack(last).numpy(),
-        "probe/rect_cls_feature": backbone(rect).cls.numpy(),
-    }
+    found: dict[str, np.ndarray] = {}
+    if "probe/image" in golden:
+        images = torch.from_numpy(golden["probe/image"]).float()
+        blocks = backbone.intermediate(images, 2)
+        last = [torch.cat([tokens.cls[:, None], cast(Tensor, tokens.patches)], 1) for tokens in blocks]
+        found["probe/cls_feature"] = backbone(images).cls.numpy()
+        found["probe/last_attention"] = backbone.attention(images).numpy()
+        found["probe/last2_layers"] = torch.stack(last).numpy()
+    if "probe/rect_image" in golden:
+        rect = torch.from_numpy(golden["probe/rect_image"]).float()
+        found["probe/rect_cls_feature"] = backbone(rect).cls.numpy()
+    return found

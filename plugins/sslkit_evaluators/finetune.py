@@ -9,13 +9,25 @@ from typing import Literal
 import torch
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, Images, Metrics, Preprocess, mean_over_ranks, world_size
+from sslkit.parts import (
+    Backbone,
+    Classifier,
+    Dataset,
+    Evaluator,
+    Frozen,
+    Images,
+    Metrics,
+    Preprocess,
+    mean_over_ranks,
+    world_size,
+)  # fmt: skip
 from sslkit_evaluators.finetune_augment import Augmentation, Crops, DeiT
 from sslkit_evaluators.finetune_batches import TrainBatches, least_images, steps_of
-from sslkit_evaluators.finetune_training import Classifier, Schedule, Training
+from sslkit_evaluators.finetune_training import Classifier as TrainedNet
+from sslkit_evaluators.finetune_training import Schedule, Training
 from sslkit_evaluators.linear_probes import check_length
 from sslkit_evaluators.random_crop import check_scale
-from sslkit_evaluators.subset import class_count
+from sslkit_evaluators.subset import class_count, class_names
 from sslkit_evaluators.top_hits import top_accuracy, top_answers
 
 _AUGMENTATIONS: dict[str, type[Augmentation]] = {"deit": DeiT, "crops": Crops}
@@ -34,6 +46,7 @@ class FineTune(Evaluator):
     Gives ``top1`` and ``top5`` of the last epoch on the test images, in percent, and ``train_loss``, its mean loss
     (with mixed images and smoothed targets, so it stays well above 0). On one CPU or GPU model the same seed gives the
     same numbers, bit by bit on a CPU, whatever the number of workers; another number of ranks rounds otherwise.
+    Backbone and classifier are kept, and ``sslkit predict`` applies them.
 
     Args:
         epochs: passes over the train images; DeiT's own are 300.
@@ -51,6 +64,7 @@ class FineTune(Evaluator):
     """
 
     needs = frozenset({"labels", "test"})
+    trains_classifier = True
 
     def __init__(
         self,
@@ -112,10 +126,13 @@ class FineTune(Evaluator):
         if not len(asked.x) or asked.labels is None:
             raise RunError("no labelled test image could be read")
         accuracies = {f"top{top}": top_accuracy(asked.x, asked.labels, top) for top in (1, 5)}
+        weights = {name: value.detach() for name, value in net.backbone.state_dict().items()}
+        names = class_names(train, len(net.head.bias))
+        kept = Classifier(net.head.weight.detach(), net.head.bias.detach(), names, backbone=weights)
         answers = top_answers(asked.x, asked.labels, asked.indices)
-        return Metrics(accuracies | {"train_loss": loss}, answers=answers)
+        return Metrics(accuracies | {"train_loss": loss}, answers=answers, classifier=kept)
 
-    def train(self, frozen: Frozen, train: Images, classes: int) -> tuple[Classifier, float]:
+    def train(self, frozen: Frozen, train: Images, classes: int) -> tuple[TrainedNet, float]:
         """The fine-tuned copy in eval mode, and the mean loss of its last epoch; the same on all ranks.
 
         Args:
@@ -130,7 +147,7 @@ class FineTune(Evaluator):
         batches = TrainBatches(frozen, train, self.batch_size)
         lr = self.lr * batches.size / 512
         schedule = Schedule(self.epochs, batches.steps, lr, self.warmup_epochs, self.weight_decay, self.layer_decay)
-        training = Training(Classifier(frozen.backbone, classes, seed), schedule, seed, _AUTOCAST[self.precision])
+        training = Training(TrainedNet(frozen.backbone, classes, seed), schedule, seed, _AUTOCAST[self.precision])
         augmentation = _AUGMENTATIONS[self.augment](frozen.preprocess, self.scale, classes, seed)
         loss = torch.zeros((), device=frozen.device)
         for epoch in range(self.epochs):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sslkit.parts import Backbone, Preprocess
-from sslkit.testing import Agreement, agreement, backbone_with
+from sslkit.testing import Agreement, Sheet, backbone_with
 from sslkit_evaluators.copy_detection import CopyFeature
 from sslkit_evaluators.image_sizes import Square
 from sslkit_evaluators.label_propagation import labels_in_full, propagated
@@ -27,18 +27,18 @@ Golden = Mapping[str, np.ndarray]
 _USUAL, _VIDEO = Preprocess(), Preprocess(std=(0.228, 0.224, 0.225))
 
 
-def backbone_rows(golden: Golden) -> list[Agreement]:
-    """One row for each quantity that the file has of its backbone."""
+def compare_backbone(sheet: Sheet) -> None:
+    """Compare every quantity that the file has inputs for, computed with its backbone."""
+    golden = sheet.golden
     backbone = _backbone(golden)
-    rows: list[Agreement] = []
     if "copy/images" in golden:
-        rows += _copies(golden, backbone)
+        _copies(sheet, backbone)
     if "multiscale/image" in golden:
         found = PooledFeature(backbone, SCALES)(torch.from_numpy(golden["multiscale/image"]))
-        rows.append(agreement("retrieval: feature of three scales", found, golden["multiscale/feature"]))
+        sheet.compare("retrieval: feature of three scales", found, "multiscale/feature")
     if "video/frames" in golden:
-        rows += _video(golden, backbone)
-    return rows + (_linear(golden, backbone) if "linear/weight" in golden else [])
+        _video(sheet, backbone)
+        _linear(sheet, backbone)
 
 
 def _backbone(golden: Golden) -> Backbone:
@@ -62,49 +62,53 @@ def _normalised(pixels: Tensor, preprocess: Preprocess) -> Tensor:
     return ((pixels.float() / 255 - mean) / std).movedim(-1, -3)
 
 
-def _copies(golden: Golden, backbone: Backbone) -> list[Agreement]:
+def _copies(sheet: Sheet, backbone: Backbone) -> None:
+    golden = sheet.golden
     resized = Square(int(golden["config/img"]))
     images = [np.asarray(resized(PIL.Image.fromarray(image), 0)) for image in golden["copy/images"]]
     features = CopyFeature(backbone)(_normalised(torch.from_numpy(np.stack(images)), _USUAL))
-    dims = int(golden["config/whit_dim"])
+    sheet.compare("copy detection: [CLS] and GeM features", features, "copy/features")
+    moment = second_moment(features.double())
+    sheet.compare("copy detection: covariance for whitening", moment, "copy/whitening_covariance")
+    dims = int(golden.get("config/whit_dim", np.array(0)))
     whitened = learn_whitening(features, dims=dims if dims > 0 else None)(features)
-    return [
-        agreement("copy detection: [CLS] and GeM features", features, golden["copy/features"]),
-        agreement(
-            "copy detection: covariance for whitening",
-            second_moment(features.double()),
-            golden["copy/whitening_covariance"],
-        ),
-        agreement("copy detection: whitened features", whitened @ whitened.T, golden["copy/whitened_gram"]),
-    ]
+    sheet.compare("copy detection: whitened features", whitened @ whitened.T, "copy/whitened_gram")
 
 
-def _video(golden: Golden, backbone: Backbone) -> list[Agreement]:
+def _video(sheet: Sheet, backbone: Backbone) -> None:
+    golden = sheet.golden
+    if "video/first_labels" not in golden:
+        sheet.left_out.append("video: soft masks and labels of every frame")
+        return
     frames = _normalised(torch.from_numpy(golden["video/frames"]), _VIDEO)
     patch, labels = backbone.stride, torch.from_numpy(golden["video/first_labels"])
     features = (backbone(frame[None], patches=True).patches[0].unflatten(0, labels.shape) for frame in frames)
     first = F.one_hot(labels, int(golden["config/ncls"])).permute(2, 0, 1).float()
     config = {key: int(golden[f"config/{key}"]) for key in ("last", "nbr", "topk")}
-    rows = []
     for turn, soft in enumerate(
         propagated(features, first, last_frames=config["last"], neighbourhood=config["nbr"], top=config["topk"]),
         start=1,
     ):
         found = labels_in_full(soft, patch)
-        rows.append(agreement(f"video: soft masks of frame {turn}", soft, golden[f"video/soft{turn}"]))
+        sheet.compare(f"video: soft masks of frame {turn}", soft, f"video/soft{turn}")
+        quantity, right = f"video: labels of frame {turn}", golden.get(f"video/labels{turn}")
+        if right is None:
+            sheet.left_out.append(quantity)
+            continue
         # two classes that are alike but for rounding may change places
-        other = (found.numpy() != golden[f"video/labels{turn}"]).mean()
-        rows.append(Agreement(f"video: labels of frame {turn}", float(other), 1e-3, "of the pixels, other ones"))
-    return rows
+        other = (found.numpy() != right).mean()
+        sheet.rows.append(Agreement(quantity, float(other), 1e-3, "of the pixels, other ones"))
 
 
-def _linear(golden: Golden, backbone: Backbone) -> list[Agreement]:
+def _linear(sheet: Sheet, backbone: Backbone) -> None:
+    golden = sheet.golden
     image = _normalised(torch.from_numpy(golden["video/frames"][:1]), _VIDEO)
     blocks = FrozenFeature(backbone, blocks=2, average_patches=False)(image)
     mean = FrozenFeature(backbone, blocks=1, average_patches=True)(image)
+    sheet.compare("linear: [CLS] of the last two blocks", blocks, "linear/cls_last2")
+    sheet.compare("linear: [CLS] and mean patch token", mean, "linear/cls_and_mean")
+    if "linear/weight" not in golden:
+        sheet.left_out.append("linear: logits")
+        return
     head = LinearHead(*(torch.from_numpy(golden[f"linear/{key}"]) for key in ("weight", "bias")))
-    return [
-        agreement("linear: [CLS] of the last two blocks", blocks, golden["linear/cls_last2"]),
-        agreement("linear: [CLS] and mean patch token", mean, golden["linear/cls_and_mean"]),
-        agreement("linear: logits", head.logits(mean), golden["linear/logits"]),
-    ]
+    sheet.compare("linear: logits", head.logits(mean), "linear/logits")

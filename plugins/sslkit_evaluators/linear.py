@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,53 +12,24 @@ from sslkit.errors import RunError, UserError
 from sslkit.parts import (
     Answers,
     Backbone,
+    Classifier,
     Dataset,
     Evaluator,
     Features,
     Frozen,
+    FrozenFeature,
     Images,
     Metrics,
     PathOption,
     Preprocess,
-    Tokens,
 )
+from sslkit.parts import interleaved as interleaved
 from sslkit_evaluators.linear_head import LinearHead, read_head
 from sslkit_evaluators.linear_probes import LinearProbes, check_length, check_rates
 from sslkit_evaluators.random_crop import check_scale
-from sslkit_evaluators.subset import class_count
+from sslkit_evaluators.subset import class_count, class_names
 from sslkit_evaluators.top_hits import top_accuracy, top_answers
 from sslkit_evaluators.train_crop import TrainCrop
-
-
-@dataclass(frozen=True)
-class FrozenFeature:
-    """What the probe sees of a backbone (eval_linear.py of the reference DINO).
-
-    Attributes:
-        backbone: a frozen one.
-        blocks: how many last blocks' normed [CLS] tokens are joined; 1: the pooled feature.
-        average_patches: also the mean of the last block's patch tokens, *interleaved* with the [CLS] token (stacked
-            on the last axis, then flattened), as the reference has it.
-    """
-
-    backbone: Backbone
-    blocks: int
-    average_patches: bool
-
-    def __call__(self, images: Tensor) -> Tensor:
-        if self.average_patches:
-            return interleaved(self.backbone(images, patches=True))
-        if self.blocks == 1:
-            pooled: Tensor = self.backbone(images).cls
-            return pooled
-        return torch.cat([tokens.cls for tokens in self.backbone.intermediate(images, self.blocks)], dim=1)
-
-
-def interleaved(tokens: Tokens) -> Tensor:
-    """``[B, 2D]``: the first number of the [CLS] token, the first of the mean patch token, the second of ..."""
-    if tokens.patches is None:
-        raise RunError("the backbone gave no patch tokens although they were asked for")
-    return torch.stack([tokens.cls, tokens.patches.mean(dim=1)], dim=-1).flatten(1)
 
 
 class Linear(Evaluator):
@@ -72,6 +42,7 @@ class Linear(Evaluator):
     ``head`` nothing is trained, and a head from a file is judged: ``top1`` and ``top5``. An epoch's features are
     computed first and held in memory (train images x feature width x 4 bytes); as the backbone is frozen, that
     changes nothing. Every epoch costs a forward pass over the train split: for a quick look use ``linear_cached``.
+    The best one is kept, and ``sslkit predict`` applies it.
 
     Args:
         lrs: learning rates, for 256 images a step; the reference's default is 0.001, and the paper sweeps.
@@ -86,6 +57,7 @@ class Linear(Evaluator):
     """
 
     needs = frozenset({"labels", "test"})
+    trains_classifier = True
 
     def __init__(
         self,
@@ -127,22 +99,31 @@ class Linear(Evaluator):
         if not len(asked.x) or asked.labels is None:
             raise RunError("no labelled test image could be read")
         if self.head is not None:
-            logits = self._read_head(self.head, frozen.backbone, train, test).logits(asked.x)
+            head = self._read_head(self.head, frozen.backbone, train, test)
+            logits = head.logits(asked.x)
             values = {f"top{top}": top_accuracy(logits, asked.labels, top) for top in (1, 5)}
-            return Metrics(values, answers=top_answers(logits, asked.labels, asked.indices))
-        return self._judged(self._train(frozen, train, feature, asked), asked.x, asked.labels, asked.indices)
+            answers = top_answers(logits, asked.labels, asked.indices)
+            return Metrics(values, answers=answers, classifier=self._classifier(head.weight, head.bias, train))
+        probes = self._train(frozen, train, feature, asked)
+        return self._judged(probes, train, asked)
 
-    def _judged(self, probes: LinearProbes, x: Tensor, labels: Tensor, images: Tensor) -> Metrics:
-        """The numbers of all rates on the test images, the best one's first."""
-        found = {top: probes.accuracy(x, labels, top=top) for top in (1, 5)}
-        right = {top: probes.right(x, labels, top=top) for top in (1, 5)}
+    def _judged(self, probes: LinearProbes, train: Images, asked: Features) -> Metrics:
+        """The numbers of all rates on the test images, the best one's first, and the best classifier."""
+        assert asked.labels is not None
+        found = {top: probes.accuracy(asked.x, asked.labels, top=top) for top in (1, 5)}
+        right = {top: probes.right(asked.x, asked.labels, top=top) for top in (1, 5)}
         best = max(range(len(self.lrs)), key=lambda row: (found[1][row], -self.lrs[row]))
         values = {"best_top1": found[1][best], "best_top5": found[5][best], "best_lr": self.lrs[best]}
-        answers = {f"best_top{top}": Answers(images, right[top][:, best]) for top in (1, 5)}
+        answers = {f"best_top{top}": Answers(asked.indices, right[top][:, best]) for top in (1, 5)}
         for row, lr in enumerate(self.lrs):
             values[f"lr{lr:g}_top1"] = found[1][row]
-            answers[f"lr{lr:g}_top1"] = Answers(images, right[1][:, row])
-        return Metrics(values, answers=answers)
+            answers[f"lr{lr:g}_top1"] = Answers(asked.indices, right[1][:, row])
+        kept = self._classifier(probes.weight[:, best].T, probes.bias[best], train)
+        return Metrics(values, answers=answers, classifier=kept)
+
+    def _classifier(self, weight: Tensor, bias: Tensor, train: Images) -> Classifier:
+        names = class_names(train, len(bias))
+        return Classifier(weight, bias, names, blocks=self.blocks, average_patches=self.average_patches)
 
     def check(self, backbone: Backbone, preprocess: Preprocess, data: Dataset) -> None:
         """See :class:`sslkit.parts.Evaluator`."""

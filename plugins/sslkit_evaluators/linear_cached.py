@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Answers, Dataset, Evaluator, Frozen, Metrics, generator
+from sslkit.parts import Answers, Classifier, Dataset, Evaluator, Frozen, Metrics, generator
 from sslkit_evaluators.linear_probes import LinearProbes, check_length, check_rates
+from sslkit_evaluators.subset import class_names
 
 
 class LinearCached(Evaluator):
@@ -20,6 +21,7 @@ class LinearCached(Evaluator):
     tenths of the train images; the one that is best on the tenth that was held out is judged on the test images.
 
     Gives ``top1`` of that rate in percent, ``validation_top1`` of the same on the held-out train images, and ``lr``.
+    It is kept, and ``sslkit predict`` applies it.
 
     Args:
         lrs: learning rates, for 256 images a step.
@@ -31,6 +33,7 @@ class LinearCached(Evaluator):
     """
 
     needs = frozenset({"labels", "test"})
+    trains_classifier = True
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class LinearCached(Evaluator):
         out = min(len(order) - 1, max(1, round(self.held_out * len(order))))
         held, kept = order[:out], order[out:]
         x, held_x, test_x = known.x[kept], known.x[held], asked.x
+        mean, std = None, None
         if self.standardize:
             mean, std = x.mean(dim=0), x.std(dim=0, correction=0).clamp_min(1e-6)
             x, held_x, test_x = ((rows - mean) / std for rows in (x, held_x, test_x))
@@ -80,6 +84,9 @@ class LinearCached(Evaluator):
         return Metrics(
             {"top1": top1, "validation_top1": validation[best], "lr": self.lrs[best]},
             answers={"top1": Answers(asked.indices, probes.right(test_x, asked.labels)[:, best])},
+            classifier=Classifier(
+                probes.weight[:, best].T, probes.bias[best], class_names(train, classes), mean=mean, std=std
+            ),
         )
 
     def _train(self, x: Tensor, labels: Tensor, classes: int, seed: int) -> LinearProbes:

@@ -67,3 +67,9 @@ def class_count(train: Images, test: Images) -> int:
 def class_name(images: Images, label: int) -> str:
     """What a person calls a class: its name, or its label where classes have no names."""
     return images.classes[label] if images.classes and label < len(images.classes) else f"of label {label}"
+
+
+def class_names(images: Images, count: int) -> tuple[str, ...]:
+    """The names of the first ``count`` classes; of classes without names, their labels."""
+    known = images.classes or ()
+    return tuple(known[label] if label < len(known) else str(label) for label in range(count))

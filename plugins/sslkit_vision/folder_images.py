@@ -62,6 +62,10 @@ class FolderImages(Images):
         """The path below the folder."""
         return self._relative(index).encode(errors="replace").decode()
 
+    def location(self, index: int) -> str:
+        """The path of the file."""
+        return str(self.root / self.name(index))
+
     def stamp(self, index: int) -> str:
         """See :class:`sslkit.parts.Images`."""
         return file_stamp(self.root / self._relative(index))

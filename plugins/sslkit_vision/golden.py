@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
 import PIL.Image
 import torch
 
 from sslkit.parts import Preprocess, ViewSpec
-from sslkit.testing import Agreement, agreement
+from sslkit.testing import Sheet
 from sslkit_vision.lars import LayerwiseSGD
 from sslkit_vision.multicrop import MultiCrop
 
-Golden = Mapping[str, np.ndarray]
+
+def compare_vision(sheet: Sheet) -> None:
+    """Compare every quantity that the file has inputs for."""
+    if "lars/init0" in sheet.golden:
+        _lars(sheet)
+    if "augment/source" in sheet.golden:
+        _augmentation(sheet)
 
 
-def vision_rows(golden: Golden) -> list[Agreement]:
-    """One row for each quantity that the file has."""
-    return [*(_lars(golden) if "lars/init0" in golden else []), *_augmentation(golden)]
-
-
-def _lars(golden: Golden) -> list[Agreement]:
+def _lars(sheet: Sheet) -> None:
     """Four steps at rate 0.3, weight decay 0.01, momentum 0.9, trust 0.001 (the file's README)."""
+    golden = sheet.golden
     count = sum(key.startswith("lars/init") for key in golden)
     weights = [torch.nn.Parameter(torch.from_numpy(golden[f"lars/init{i}"].copy())) for i in range(count)]
     groups = [
@@ -34,13 +33,14 @@ def _lars(golden: Golden) -> list[Agreement]:
         for i, weight in enumerate(weights):
             weight.grad = torch.from_numpy(golden[f"lars/grad{step}_{i}"].copy())
         optimizer.step()
-    return [agreement(f"LARS: tensor {i} after its steps", w, golden[f"lars/final{i}"]) for i, w in enumerate(weights)]
+    for i, weight in enumerate(weights):
+        sheet.compare(f"LARS: tensor {i} after its steps", weight, f"lars/final{i}")
 
 
-def _augmentation(golden: Golden) -> list[Agreement]:
+def _augmentation(sheet: Sheet) -> None:
     """Every view with its draws given: the pixels, and the normalised tensor."""
-    rows: list[Agreement] = []
-    count = sum(key.endswith("/uint8") and key.startswith("augment/") for key in golden)
+    golden = sheet.golden
+    count = sum(key.endswith("/size") and key.startswith("augment/v") for key in golden)
     for i in range(count):
         stored = {key.removeprefix(f"augment/v{i}/"): value for key, value in golden.items()}
         factors = stored["brightness_contrast_saturation_hue"].tolist()
@@ -54,9 +54,9 @@ def _augmentation(golden: Golden) -> list[Agreement]:
         size = int(stored["size"])
         image = PIL.Image.fromarray(golden["augment/source"])
         pixels = MultiCrop(channels=3, pixels="exact").render(image, ViewSpec("global0", size), draws)
-        rows.append(agreement(f"augmentation: pixels of view {i}", pixels.permute(1, 2, 0), stored["uint8"], 0.0))
-        rows.append(agreement(f"augmentation: tensor of view {i}", _normalised(pixels), stored["tensor"]))
-    return rows
+        shown = pixels.permute(1, 2, 0)
+        sheet.compare(f"augmentation: pixels of view {i}", shown, f"augment/v{i}/uint8", 0.0)
+        sheet.compare(f"augmentation: tensor of view {i}", _normalised(pixels), f"augment/v{i}/tensor")
 
 
 def _normalised(pixels: torch.Tensor) -> torch.Tensor:

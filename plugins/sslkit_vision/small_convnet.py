@@ -39,6 +39,12 @@ class SmallConvNet(Backbone):
         self.net = nn.Sequential(*layers)
         self.embed_dim = channels
 
+    def source(self) -> str:
+        """torch's modules, whose output is the average."""
+        layers = ", ".join(f"torch.nn.{layer}" for layer in self.net)
+        named = f"net=torch.nn.Sequential({layers}), pool=torch.nn.AdaptiveAvgPool2d(1), flat=torch.nn.Flatten()"
+        return f"torch.nn.Sequential(collections.OrderedDict({named}))"
+
     def forward(self, images: Tensor, patches: bool = False) -> Tokens:
         """The average ``[B, D]`` over the last map and, if asked for, its pixels ``[B, N, D]``."""
         pixels = self.net(images).flatten(2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,6 +12,11 @@ from torch import Tensor, nn
 from sslkit.errors import UserError, nearest
 from sslkit.parts import Backbone, Tokens
 from sslkit_vision.feature_width import feature_width
+
+log = logging.getLogger("sslkit")
+
+#: What timm's filters raise on files that they are not written for.
+_TRIPPED = (LookupError, ValueError, TypeError, RuntimeError, AttributeError, AssertionError)
 
 #: Ways to ask for an input size, from the most flexible to none; the first that an architecture knows is taken.
 _SIZE_OPTIONS: tuple[tuple[str, ...], ...] = (
@@ -31,9 +38,20 @@ class TimmBackbone(Backbone):
         arch: timm's name, such as ``resnet50``, ``convnext_tiny`` or ``vit_small_patch14_dinov2``
             (``timm.list_models()`` has them all).
         drop_path_rate: stochastic depth in training, for the architectures that know it.
+        resample_positions: when weights are loaded from a file: let timm resample position embeddings (and what else it
+            resamples) to ``image_size``; false: a file for another size is refused.
     """
 
-    def __init__(self, channels: int, image_size: int, arch: str = "resnet50", drop_path_rate: float = 0.0) -> None:
+    resample_option = "resample_positions"
+
+    def __init__(
+        self,
+        channels: int,
+        image_size: int,
+        arch: str = "resnet50",
+        drop_path_rate: float = 0.0,
+        resample_positions: bool = False,
+    ) -> None:
         super().__init__()
         if not 0 <= drop_path_rate < 1:
             raise UserError(f"drop_path_rate is {drop_path_rate}: it must be at least 0 and below 1")
@@ -43,7 +61,8 @@ class TimmBackbone(Backbone):
             raise UserError(f"arch is {arch!r}: timm has no such architecture; {nearest(arch, timm.list_models())}")
         self.net, self.stride, sized = _create(arch, channels, image_size, drop_path_rate)
         self.embed_dim = feature_width(self.net, arch, channels, image_size)
-        size = f", img_size={image_size}" if sized and image_size != 224 else ""
+        self._resample = resample_positions
+        size = f", img_size={image_size}" if sized else ""
         taken = f", in_chans={channels}" if channels != 3 else ""
         self._source = f"timm.create_model({arch!r}, num_classes=0{taken}{size})"
 
@@ -56,13 +75,17 @@ class TimmBackbone(Backbone):
         return self.net
 
     def translated(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Official XCiT files (the reference DINO's too) call some things otherwise than timm: timm's own filter."""
-        from timm.models import xcit
+        """Official files that call things otherwise than timm, by timm's own filters of each architecture."""
+        own = self.net.state_dict()
+        if all(key in own and own[key].shape == value.shape for key, value in state.items()):
+            return state
+        return _filtered(self.net, state, resample=self._resample)
 
-        if isinstance(self.net, xcit.Xcit):
-            translated: dict[str, Tensor] = xcit.checkpoint_filter_fn(dict(state), self.net)
-            return translated
-        return state
+    def classifier(self) -> tuple[str, ...]:
+        """What timm says of the architecture, with the norm that a classifier may bring along."""
+        named = self.net.pretrained_cfg.get("classifier") or ()
+        own = list(self.net.state_dict())
+        return tuple(_emptied(name, own) for name in ([named] if isinstance(named, str) else named))
 
     def source(self) -> str | None:
         """timm's call for it."""
@@ -72,6 +95,36 @@ class TimmBackbone(Backbone):
     def recognised(cls, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
         """XCiT alone is recognised: by width, depth and the patch of its convolutional stem."""
         return _recognised_xcit(shapes)
+
+
+def _emptied(name: str, own: list[str]) -> str:
+    """The outermost module around ``name`` of which a net with these tensors has none."""
+    above = name.rpartition(".")[0]
+    if not above or any(key.startswith(f"{above}.") for key in own):
+        return name
+    return _emptied(above, own)
+
+
+def _filtered(net: nn.Module, state: dict[str, Tensor], *, resample: bool) -> dict[str, Tensor]:
+    """Weights by the filter of the architecture's module, which timm applies to the files that it publishes itself.
+
+    Args:
+        net: timm's.
+        state: by name.
+        resample: whether tensors may come out with another number of values.
+    """
+    of_module = vars(import_module(type(net).__module__)).get("checkpoint_filter_fn")
+    if of_module is None:
+        return state
+    try:
+        found: dict[str, Tensor] = of_module(dict(state), net)
+    except _TRIPPED as error:
+        # filters are written for particular files and trip over others: the strict comparison says what does not fit
+        log.debug("timm's filter for %s: %s", type(net).__name__, error)
+        return state
+    if resample:
+        return found
+    return {key: state[key] if key in state and state[key].numel() != v.numel() else v for key, v in found.items()}
 
 
 def _recognised_xcit(shapes: Mapping[str, tuple[int, ...]]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -34,9 +35,11 @@ class TorchvisionBackbone(Backbone):
         if arch not in known:
             raise UserError(f"arch is {arch!r}: torchvision has no such classifier; {nearest(arch, known)}")
         self.net = models.get_model(arch, weights=None)
-        _remove_classifier(self.net, arch)
+        self._classifier = _remove_classifier(self.net, arch)
+        self._source = f"torchvision.models.get_model({arch!r}); net.{_path(self._classifier)} = torch.nn.Identity()"
         if channels != 3:
-            _take_channels(self.net, channels)
+            name, stem = _take_channels(self.net, channels)
+            self._source += f"; net.{_path(name)} = torch.nn.{stem}"
         self.embed_dim = feature_width(self.net, arch, channels, image_size)
 
     def forward(self, images: Tensor, patches: bool = False) -> Tokens:
@@ -47,6 +50,14 @@ class TorchvisionBackbone(Backbone):
         """torchvision's network without its classifier."""
         return self.net
 
+    def classifier(self) -> tuple[str, ...]:
+        """The last linear layer."""
+        return (self._classifier,)
+
+    def source(self) -> str:
+        """torchvision's call for it, and what is replaced afterwards."""
+        return self._source
+
     @classmethod
     def recognised(cls, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
         """ResNets, ResNeXts and wide ResNets whose weights, but for the last layer, have these names and shapes."""
@@ -55,26 +66,35 @@ class TorchvisionBackbone(Backbone):
         for arch in models.list_models(module=models, include=["resn*", "wide_resnet*"]):
             with torch.device("meta"):
                 net = models.get_model(arch, weights=None)
-            _remove_classifier(net, arch)
-            if {key: tuple(value.shape) for key, value in net.state_dict().items()} == shapes:
+            classifier = _remove_classifier(net, arch)
+            given = {key: shape for key, shape in shapes.items() if not key.startswith(f"{classifier}.")}
+            if {key: tuple(value.shape) for key, value in net.state_dict().items()} == given:
                 return f"--backbone torchvision --backbone.arch {arch}"
         return None
 
 
-def _remove_classifier(net: nn.Module, arch: str) -> None:
+def _remove_classifier(net: nn.Module, arch: str) -> str:
+    """Replace the last linear layer by nothing; its name."""
     linear = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise UserError(f"arch {arch!r} does not end in a linear layer: choose another, such as resnet50")
     _replace(net, linear[-1], nn.Identity())
+    return linear[-1]
 
 
-def _take_channels(net: nn.Module, channels: int) -> None:
-    """Replace the first convolution by one of the same shape for images of ``channels``."""
+def _take_channels(net: nn.Module, channels: int) -> tuple[str, nn.Module]:
+    """Replace the first convolution by one of the same shape for images of ``channels``; its name, and the new one."""
     name, first = next((name, module) for name, module in net.named_modules() if isinstance(module, nn.Conv2d))
     stem = nn.Conv2d(
         channels, first.out_channels, first.kernel_size, first.stride, first.padding, bias=first.bias is not None
     )
     _replace(net, name, stem)
+    return name, stem
+
+
+def _path(name: str) -> str:
+    """A module's name as Python writes it: ``classifier[6]`` for ``classifier.6``."""
+    return re.sub(r"\.(\d+)", r"[\1]", name)
 
 
 def _replace(net: nn.Module, name: str, module: nn.Module) -> None:

@@ -16,6 +16,7 @@ from sslkit.errors import UserError
 from sslkit.parts import Backbone, Effect, Tokens
 from sslkit_vision.conv_stem import conv_stem
 from sslkit_vision.vit_names import ARCHITECTURES, recognised, timm_call
+from sslkit_vision.vit_positions import fitted, resampled
 
 
 class ViT(Backbone):
@@ -42,9 +43,12 @@ class ViT(Backbone):
             2021), which learn faster on few images; needs a patch side that is a power of 2.
         recompute: in training, keep what enters each block alone and compute the block once more in the backward pass:
             a third more work and a fraction of the memory; the same numbers.
+        resample_positions: when weights are loaded from a file: resample its position embeddings to ``image_size``, as
+            the reference does; false: a file for another size is refused.
     """
 
     capabilities: ClassVar[frozenset[str]] = frozenset({"patches", "attention", "intermediate"})
+    resample_option = "resample_positions"
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class ViT(Backbone):
         init_std: float = 0.02,
         stem: Literal["patch", "conv"] = "patch",
         recompute: Annotated[bool, Effect.ROUNDING] = False,
+        resample_positions: bool = False,
     ) -> None:
         super().__init__()
         width, blocks, head_count = (
@@ -73,6 +78,7 @@ class ViT(Backbone):
         self.embed_dim, self.stride, self.recompute = width, patch_size, recompute
         call = timm_call((width, blocks, head_count), patch_size, image_size, channels, mlp_ratio)
         self._source = call if stem == "patch" else None
+        self._resample = resample_positions
         self.net = VisionTransformer(
             img_size=image_size,
             patch_size=patch_size,
@@ -127,9 +133,21 @@ class ViT(Backbone):
         """timm's VisionTransformer, whose names those of the official DINO files are too."""
         return self.net
 
+    def translated(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Published names are timm's already; position embeddings are resampled if that is asked for."""
+        return fitted(state, self.net.pos_embed) if self._resample else state
+
+    def classifier(self) -> tuple[str, ...]:
+        """timm's and DeiT's name of it."""
+        return ("head",)
+
     def source(self) -> str | None:
         """timm's call for it; none with a convolutional stem."""
         return self._source
+
+    def obstacle(self) -> str:
+        """The convolutional stem, which timm does not have."""
+        return "" if self._source else "stem is 'conv', which timm does not have; stem: patch is timm's"
 
     @classmethod
     def recognised(cls, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
@@ -154,17 +172,8 @@ class ViT(Backbone):
         return torch.cat([cls, tokens], dim=1) + self._positions(height, width)
 
     def _positions(self, height: int, width: int) -> Tensor:
-        """Position embeddings ``[1, 1+N, D]`` for this size (the reference's ``interpolate_pos_encoding``)."""
-        embeddings = self.net.pos_embed
-        side = math.isqrt(embeddings.shape[1] - 1)
-        rows, columns = height // self.stride, width // self.stride
-        if rows == columns == side:
-            return embeddings
-        grid = embeddings[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
-        # the reference's 0.1 keeps rounding from losing a row; as the scale is used as given, it also moves the samples
-        scale = ((rows + 0.1) / side, (columns + 0.1) / side)
-        grid = F.interpolate(grid, scale_factor=scale, mode="bicubic")
-        return torch.cat([embeddings[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
+        """Position embeddings ``[1, 1+N, D]`` for this size."""
+        return resampled(self.net.pos_embed, height // self.stride, width // self.stride)
 
     def _initialise(self, std: float) -> None:
         for module in self.modules():

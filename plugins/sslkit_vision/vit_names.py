@@ -29,8 +29,7 @@ def timm_call(shape: tuple[int, int, int], patch: int, size: int, channels: int,
         options |= by | {"mlp_ratio": f"{mlp_ratio:g}"}
     if patch not in _TIMM_PATCHES[arch]:
         options["patch_size"] = str(patch)
-    if size != 224:
-        options["img_size"] = str(size)
+    options["img_size"] = str(size)
     if channels != 3:
         options["in_chans"] = str(channels)
     named = patch if patch in _TIMM_PATCHES[arch] else 16
@@ -50,7 +49,16 @@ def recognised(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
         return None
     depth = max(blocks) + 1
     arch = next((key for key, (dim, count, _) in ARCHITECTURES.items() if (dim, count) == (width, depth)), None)
-    named = f"--backbone.arch {arch}" if arch else f"--backbone.dim {width} --backbone.depth {depth} --backbone.heads N"
-    flags = f"--backbone vit {named} --backbone.patch_size {patch}"
-    size = f" --preprocess.size {side * patch}" if side * patch != 224 else ""
-    return flags + size + (f" --preprocess.channels {channels}" if channels != 3 else "")
+    flags = f"--backbone vit {_named(arch, width, depth)} --backbone.patch_size {patch}"
+    hidden = shapes.get("blocks.0.mlp.fc1.weight", (4 * width,))[0]
+    flags += f" --backbone.mlp_ratio {hidden / width:g}" if hidden != 4 * width else ""
+    flags += f" --preprocess.size {side * patch}" if side * patch != 224 else ""
+    flags += f" --preprocess.channels {channels}" if channels != 3 else ""
+    return flags if arch and hidden == 4 * width else f"{flags}  # heads cannot be read off weights: 64 wide is a guess"
+
+
+def _named(arch: str | None, width: int, depth: int) -> str:
+    heads = max(width // 64, 1)
+    if arch:
+        return f"--backbone.arch {arch}"
+    return f"--backbone.dim {width} --backbone.depth {depth} --backbone.heads {heads if width % heads == 0 else 1}"

@@ -19,6 +19,7 @@ COMMANDS = {
     "fit": ("sslkit.cli.fit", "train from a recipe; the same command again continues an unfinished run"),
     "eval": ("sslkit.cli.eval", "judge a run's backbone: k-NN, linear probe, ..."),
     "embed": ("sslkit.cli.embed", "write the features of any images to .parquet or .npz"),
+    "predict": ("sslkit.cli.predict", "classify images with what finetune or a linear probe trained"),
     "export": ("sslkit.cli.export", "write a run's backbone for timm, torch, safetensors or onnx"),
     "ablate": ("sslkit.cli.ablate", "compare recipes that differ on named axes, over paired seeds"),
     "bench": ("sslkit.cli.bench", "where the time of a recipe's step goes, and what bounds it"),

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import cast
 
 import torch
 
 from sslkit.engine.architectures import fitting
+from sslkit.engine.backbones import build_backbone
 from sslkit.engine.batchnorm import synchronise
 from sslkit.engine.construct import construct
 from sslkit.engine.network import Network, teacher_mode
 from sslkit.engine.promises import check_start
 from sslkit.errors import UserError
-from sslkit.parts.backbone import Backbone
 from sslkit.parts.head import Head
-from sslkit.parts.preprocess import Preprocess
 from sslkit.parts.randomness import isolated
 from sslkit.parts.teacher import TeacherRule
-from sslkit.parts.weights import WeightsMisfit, net_weights
+from sslkit.parts.weights import WeightsMisfit, dropped_names, net_weights
+from sslkit.plugins.manager import load_registry
+from sslkit.recipe.dump import plain
 from sslkit.recipe.model import PartSpec, Recipe
+from sslkit.recipe.overrides import overrides_from
 
-
-def build_backbone(spec: PartSpec, preprocess: Preprocess, seed: int, slot: str = "backbone") -> Backbone:
-    """A backbone with its initial weights, which depend on the seed and the slot alone."""
-    context = {"channels": preprocess.channels, "image_size": preprocess.size}
-    with isolated("init", seed, slot):
-        return cast(Backbone, construct(spec, context))
+log = logging.getLogger("sslkit")
 
 
 def build_student(recipe: Recipe, classes: int | None) -> Network:
@@ -64,7 +62,7 @@ def build_teacher(
         return None
     teacher = cast(Network, teacher)
     if rule.weights is not None:
-        _load(teacher, rule.weights, recipe.teacher)
+        _load(teacher, rule.weights, recipe)
     teacher_mode(teacher.to(device), own_statistics=rule.learns)
     return teacher
 
@@ -78,16 +76,23 @@ def _own_architecture(recipe: Recipe, student: Network, classes: int | None, dev
     return cast(Network, synchronise(Network(backbone, head, None, recipe.train.view_batching), device))
 
 
-def _load(teacher: Network, file: str, spec: PartSpec) -> None:
+def _load(teacher: Network, file: str, recipe: Recipe) -> None:
+    spec = cast(PartSpec, recipe.teacher)
     try:
         weights = net_weights(file)
-        weights.into_backbone(teacher.backbone)
+        try:
+            dropped = weights.into_backbone(teacher.backbone)
+        except WeightsMisfit as error:
+            there = {"backbone": recipe.teacher_backbone or recipe.backbone, "preprocess": recipe.preprocess}
+            given = overrides_from({section: plain(value) for section, value in there.items()})
+            hint = fitting(weights, given, load_registry(), "teacher_backbone")
+            raise UserError(f"{error}{hint}") from error
         if teacher.head is not None:
             weights.into_head(teacher.head)
-    except WeightsMisfit as error:
-        raise UserError(spec.located(f"weights: {error}{fitting(error.shapes, 'teacher_backbone')}")) from error
     except UserError as error:
         raise UserError(spec.located(f"weights: {error}")) from error
+    if dropped:
+        log.info("%s", dropped_names(file, dropped))
 
 
 def _build_head(

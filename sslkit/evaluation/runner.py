@@ -19,6 +19,7 @@ from sslkit.errors import RunError, UserError, blame
 from sslkit.evaluation.frozen import FrozenBackbone
 from sslkit.evaluation.intervals import Tally
 from sslkit.evaluation.needs import missing
+from sslkit.evaluation.saved_classifier import SavedClassifier, fingerprint
 from sslkit.parts.answers import Answers
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.collectives import gather_items, rank
@@ -41,6 +42,7 @@ class EvaluationResult:
     Attributes:
         values: numbers by ``net/id/metric``, such as ``teacher/knn/k20_top1``; all finite.
         artifacts: files that were written, on the first rank.
+        classifiers: what evaluators trained and want to be kept, by ``net/id``.
         skipped: why an evaluator did not run, by ``net/id``; and metrics that were not finite, by ``net/id/metric``.
         bad: images that could not be read, each once.
         tallies: how often each test image was classified correctly, by the names of those values that are accuracies
@@ -49,6 +51,7 @@ class EvaluationResult:
 
     values: dict[str, float] = field(default_factory=dict)
     artifacts: list[Path] = field(default_factory=list)
+    classifiers: dict[str, SavedClassifier] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     bad: list[BadImage] = field(default_factory=list)
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -167,6 +170,9 @@ def _evaluate(
         except RunError as error:
             raise RunError(f"{label}: {error}") from error
         _take(label, metrics, out, result)
+        if metrics.classifier is not None:
+            of = "" if metrics.classifier.backbone else fingerprint(frozen.backbone)
+            result.classifiers[label] = SavedClassifier(metrics.classifier, frozen.preprocess, of)
 
 
 def _take(label: str, metrics: Metrics, out: Path, result: EvaluationResult) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sslkit.parts.augmenter import Augmenter, Draws
     from sslkit.parts.backbone import Backbone, Tokens, whole_patches
     from sslkit.parts.bands import Axis, Bands, Picture, channels_first
+    from sslkit.parts.classifier import Classifier
     from sslkit.parts.clip import Clip
     from sslkit.parts.collectives import (
         gather_items,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sslkit.parts.device_views import DeviceViews, WholeImages
     from sslkit.parts.effect import Effect
     from sslkit.parts.evaluator import Evaluator, Features, Frozen, Metrics
+    from sslkit.parts.frozen_feature import FrozenFeature, interleaved
     from sslkit.parts.head import Head
     from sslkit.parts.image_file import ImageFiles, file_content, file_stamp, open_image
     from sslkit.parts.ingredients import at_least_float32, common_width, sinkhorn, student_views, view_partners
@@ -41,13 +43,14 @@ if TYPE_CHECKING:
     from sslkit.parts.terminal import stderr_is_shown, tell
     from sslkit.parts.views import Views, ViewSpec
     from sslkit.parts.watcher import Row, RunInfo, Watcher
-    from sslkit.parts.weights import NetWeights, WeightsMisfit, net_weights, read_weights
+    from sslkit.parts.weights import NetWeights, WeightsMisfit, dropped_names, net_weights, read_weights
 
 _HOMES = {
     "answers": ["Answers"],
     "augmenter": ["Augmenter", "Draws"],
     "backbone": ["Backbone", "Tokens", "whole_patches"],
     "bands": ["Axis", "Bands", "Picture", "channels_first"],
+    "classifier": ["Classifier"],
     "clip": ["Clip"],
     "collectives": [
         "gather_items",
@@ -62,6 +65,7 @@ _HOMES = {
     "device_views": ["DeviceViews", "WholeImages"],
     "effect": ["Effect"],
     "evaluator": ["Evaluator", "Features", "Frozen", "Metrics"],
+    "frozen_feature": ["FrozenFeature", "interleaved"],
     "head": ["Head"],
     "image_file": ["ImageFiles", "file_content", "file_stamp", "open_image"],
     "ingredients": ["at_least_float32", "common_width", "sinkhorn", "student_views", "view_partners"],
@@ -79,20 +83,20 @@ _HOMES = {
     "terminal": ["stderr_is_shown", "tell"],
     "views": ["ViewSpec", "Views"],
     "watcher": ["Row", "RunInfo", "Watcher"],
-    "weights": ["NetWeights", "WeightsMisfit", "net_weights", "read_weights"],
+    "weights": ["NetWeights", "WeightsMisfit", "dropped_names", "net_weights", "read_weights"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Answers", "Augmenter", "Axis", "Backbone", "Bands", "Clip", "Dataset", "DeviceViews", "Draws", "Effect",
-    "Evaluator", "Features", "Frozen", "Head", "ImageFiles", "Images", "Loss", "LossTerms", "Metrics", "NetWeights",
-    "OptimizerPart", "Outputs", "PathOption", "Picture", "Position", "Preprocess", "Row", "RowQueue", "RunInfo",
-    "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher", "WeightsMisfit", "WholeImages",
-    "at_least_float32", "channels_first", "check_at_least", "check_positive", "common_width", "file_content",
-    "file_stamp", "gather_items", "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks",
-    "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of",
-    "sinkhorn", "stderr_is_shown", "student_views", "sum_with_gradient", "tell", "user_path", "view_partners",
-    "whole_patches", "world_size",
+    "Answers", "Augmenter", "Axis", "Backbone", "Bands", "Classifier", "Clip", "Dataset", "DeviceViews", "Draws",
+    "Effect", "Evaluator", "Features", "Frozen", "FrozenFeature", "Head", "ImageFiles", "Images", "Loss", "LossTerms",
+    "Metrics", "NetWeights", "OptimizerPart", "Outputs", "PathOption", "Picture", "Position", "Preprocess", "Row",
+    "RowQueue", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher",
+    "WeightsMisfit", "WholeImages", "at_least_float32", "channels_first", "check_at_least", "check_positive",
+    "common_width", "dropped_names", "file_content", "file_stamp", "gather_items", "gather_with_gradient", "generator",
+    "interleaved", "keyed_randomness", "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image",
+    "paired_parameters", "rank", "read_weights", "seed_of", "sinkhorn", "stderr_is_shown", "student_views",
+    "sum_with_gradient", "tell", "user_path", "view_partners", "whole_patches", "world_size",
 ]  # fmt: skip
 
 

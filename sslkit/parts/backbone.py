@@ -37,11 +37,14 @@ class Backbone(nn.Module, ABC):
         stride: pixels that H and W must be multiples of (a ViT's patch side; 1 if any size goes).
         capabilities: which of the optional methods work: ``"patches"``, ``"attention"``,
             ``"intermediate"``. Declared, never probed.
+        resample_option: the name of an option that, set to true, lets :meth:`translated` resample position embeddings
+            of another size; empty: there is none.
     """
 
     embed_dim: int
     stride: int = 1
     capabilities: ClassVar[frozenset[str]] = frozenset()
+    resample_option: ClassVar[str] = ""
 
     @abstractmethod
     def forward(self, images: Tensor, patches: bool = False) -> Tokens:
@@ -71,13 +74,28 @@ class Backbone(nn.Module, ABC):
         """Published weights under the names that :meth:`plain` has for them; by default as they are."""
         return state
 
+    def classifier(self) -> tuple[str, ...]:
+        """Modules that published files hold and :meth:`plain` does not, as ``fc``: dropped when weights are loaded."""
+        return ()
+
     def source(self) -> str | None:
-        """The expression that makes :meth:`plain` without sslkit, as ``timm.create_model(...)``; None: unknown."""
+        """Python that makes :meth:`plain` without sslkit, as ``timm.create_model(...)``; None: unknown.
+
+        An expression; further statements that change ``net``, the expression's value, may follow after ``;``.
+        """
         return None
+
+    def obstacle(self) -> str:
+        """Which option keeps :meth:`source` unknown, and the value that would make it known; empty: no option does."""
+        return ""
 
     @classmethod
     def recognised(cls, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-        """The flags that make a backbone which weights of these published names and shapes fit; None if none does."""
+        """The flags that make a backbone which weights of these published names and shapes fit; None if none does.
+
+        They are shell words, which are tried before anybody sees them. What cannot be read off weights is a remark
+        after ``#``, as in ``--backbone vit --backbone.heads 2  # heads: a guess``.
+        """
         return None
 
 

@@ -46,6 +46,10 @@ class Images(ABC):
         """A name that a person would recognise: a path, or the index."""
         return str(index)
 
+    def location(self, index: int) -> str:
+        """Where a person finds image ``index``: the path of its file; by default its name."""
+        return self.name(index)
+
     def stamp(self, index: int) -> str:
         """What changes when the image does, such as its file's size and time; empty: nobody can tell."""
         return ""

@@ -15,6 +15,7 @@ from torch import Tensor
 from sslkit.parts.answers import Answers
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.bands import Picture
+from sslkit.parts.classifier import Classifier
 from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.preprocess import Preprocess
 
@@ -44,11 +45,14 @@ class Metrics:
         artifacts: files that it wrote below its ``out_dir``.
         answers: for accuracies, by the names of their values: which test images were classified correctly. Tables
             then show 95% intervals, and whether differences are beyond noise. Optional.
+        classifier: what it trained, if that is to be kept: the engine writes it to the evaluator's folder, and
+            ``sslkit predict`` applies it.
     """
 
     values: Mapping[str, float]
     artifacts: tuple[Path, ...] = field(default_factory=tuple)
     answers: Mapping[str, Answers] = field(default_factory=dict)
+    classifier: Classifier | None = None
 
 
 class Frozen(ABC):
@@ -125,9 +129,11 @@ class Evaluator(ABC):
     Attributes:
         needs: what must be there, any of ``"labels"``, ``"test"`` (a test split) and the backbone's
             capabilities. Where something lacks, the evaluator is skipped and the run says why.
+        trains_classifier: whether its :class:`Metrics` have a classifier.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    trains_classifier: ClassVar[bool] = False
 
     @classmethod
     def in_words(cls, metric: str) -> str:

@@ -1,27 +1,23 @@
-"""Weights from files: sslkit's own, those of the official DINO repository, timm's and torchvision's. Nothing is run."""
+"""Weights of one net from a file: sslkit's own, or published ones in whatever of the known layouts."""
 
 from __future__ import annotations
 
-import argparse
-import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sslkit.errors import UserError, nearest
+from sslkit.errors import UserError
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.paths import home_path
+from sslkit.parts.weight_files import read_weights as read_weights
+from sslkit.parts.weight_layouts import Net as Net
+from sslkit.parts.weight_layouts import OneNet, is_beside, own_net, single_net
+from sslkit.parts.weight_names import placed, prefixes, problems
 
-Net = Literal["teacher", "student"]
-
-#: What published files wrap a state dict in.
-_WRAPPERS = ("state_dict", "model")
 _NETS: tuple[Net, ...] = ("teacher", "student")
 
 
@@ -47,6 +43,7 @@ class NetWeights:
         backbone: by name: that of the backbone part in sslkit's own files, else the published one.
         head: of the projection head; empty if the file has none.
         own: whether sslkit wrote the file.
+        beside: names of what the file holds beside both, such as a queue; not read.
     """
 
     file: Path
@@ -54,18 +51,47 @@ class NetWeights:
     backbone: Mapping[str, Tensor]
     head: Mapping[str, Tensor]
     own: bool
+    beside: tuple[str, ...] = ()
 
-    def into_backbone(self, backbone: Backbone) -> None:
-        """Load strictly.
+    def into_backbone(self, backbone: Backbone) -> tuple[str, ...]:
+        """Load strictly. What a published file has beside the backbone (a classifier, a projection head) is dropped.
+
+        Returns:
+            the names that were dropped; the caller reports them.
 
         Raises:
             WeightsMisfit: naming what is missing, left over or of another shape.
         """
+        sentence = self.misfit(backbone)
+        if sentence:
+            raise WeightsMisfit(sentence, {key: tuple(value.shape) for key, value in self.backbone.items()})
         if self.own:
-            _fill(backbone, self.backbone, f"{self.file}: the {self.net}'s weights do not fit the backbone")
-        else:
-            translated = backbone.translated(dict(self.backbone))
-            _fill(backbone.plain(), translated, f"{self.file}: the weights do not fit the backbone")
+            _load(backbone, self.backbone)
+            return ()
+        found = placed(backbone, self.backbone)
+        _load(backbone.plain(), found.tensors)
+        return (*found.dropped, *self.beside)
+
+    def misfit(self, backbone: Backbone) -> str:
+        """Why the weights do not fit, as a sentence; empty if they do. Nothing is loaded: ``meta`` tensors will do."""
+        if self.own:
+            return _sentence(
+                f"{self.file}: the {self.net}'s weights do not fit the backbone",
+                problems(backbone, self.backbone, counters=True),
+            )
+        found = placed(backbone, self.backbone)
+        return _sentence(f"{self.file}: the weights do not fit the backbone", found.problems)
+
+    def shapes(self) -> list[Mapping[str, tuple[int, ...]]]:
+        """The shapes of the published tensors by name, once for each beginning that their names may have."""
+        return [
+            {
+                key.removeprefix(begin): tuple(value.shape)
+                for key, value in self.backbone.items()
+                if key.startswith(begin)
+            }
+            for begin in prefixes(self.backbone)
+        ]
 
     def into_head(self, head: nn.Module) -> None:
         """Load strictly.
@@ -79,99 +105,59 @@ class NetWeights:
                 f"{self.file}: holds a backbone and no projection head; take the full checkpoint of a training "
                 "(such as checkpoints/step-N/weights.safetensors of a run)"
             )
-        _fill(head, self.head, f"{self.file}: the weights do not fit the head")
-
-
-def read_weights(path: str | Path) -> Mapping[str, Any]:
-    """What a file holds, nested as it was stored: ``.safetensors``, or a file of ``torch.save``.
-
-    Of pickled things only tensors, plain containers and ``argparse.Namespace`` (which the reference's training files
-    hold) are read: nothing in the file can run.
-
-    Raises:
-        UserError: if there is no such file, it is damaged, or it holds more than that.
-    """
-    file = home_path(path)
-    if not file.is_file():
-        raise UserError(f"{file}: there is no such file of weights")
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            found = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(f"{file}: {_unpickling(error)}") from error
-    except (OSError, RuntimeError, ValueError, EOFError, LookupError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{file}: cannot be read as weights, it is damaged or of another kind: {reason}") from error
-    if not isinstance(found, Mapping):
-        raise UserError(f"{file}: holds a {type(found).__name__} instead of named weights (a state dict)")
-    return found
-
-
-def _unpickling(error: pickle.UnpicklingError) -> str:
-    first = str(error).splitlines()[0] if str(error) else "not readable"
-    if "GLOBAL" in str(error):
-        name = str(error).split("GLOBAL ")[1].split()[0]
-        return f"holds {name}, which could run code: only tensors and plain values are read; save a state dict"
-    return f"cannot be read as weights, it is damaged or of another kind: {first[:200]}"
+        sentence = _sentence(
+            f"{self.file}: the weights do not fit the head", problems(head, self.head, counters=self.own)
+        )
+        if sentence:
+            raise WeightsMisfit(sentence, {key: tuple(value.shape) for key, value in self.head.items()})
+        _load(head, self.head)
 
 
 def net_weights(path: str | Path, which: Net | None = None) -> NetWeights:
     """The weights of one net of a file, in whatever of the known layouts.
 
-    Layouts: a checkpoint's ``weights.safetensors`` of sslkit; the reference DINO's training files (``student``,
-    ``teacher``; keys ``backbone.*`` and ``head.*`` with or without ``module.``); a plain state dict of a backbone, with
-    or without these prefixes, or within ``state_dict`` or ``model``.
+    Layouts: a checkpoint's ``weights.safetensors`` of sslkit; the reference's training files (``student``, ``teacher``;
+    keys ``backbone.*`` and ``head.*``); the two nets of a training under one of the names that published trainings use
+    (``encoder_q`` and ``encoder_k``, ``base_encoder`` and ``momentum_encoder``, ``online_*`` and ``target_*``); a plain
+    state dict of a backbone. Any of them may lie within ``state_dict``, ``model`` and the like, and have ``module.``,
+    ``_orig_mod.`` or the name of an attribute (``model.``, ``backbone.``, ``encoder.``) in front.
 
     Args:
         path: the file.
-        which: the net; None: the teacher, or the student where there is no teacher.
+        which: the net; None: the teacher, or the student where there is no teacher; of published trainings the net
+            that their authors evaluate.
 
     Raises:
         UserError: if the file cannot be read, has no such net, or holds weights that are not finite.
     """
     file, found = home_path(path), read_weights(path)
-    if any(key.startswith(tuple(f"{net}/" for net in _NETS)) for key in found):
-        return _own(file, found, which)
-    nets = [net for net in _NETS if isinstance(found.get(net), Mapping)]
+    nets: list[Net] = [net for net in _NETS if any(str(key).startswith(f"{net}/") for key in found)]
     if nets:
-        net = _chosen(file, nets, which)
-        return _published(file, net, found[net])
-    if which is not None:
-        raise UserError(f"{file}: holds a single backbone, neither teacher nor student: leave --which out")
-    for wrapper in _WRAPPERS:
-        if isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    return _published(file, "", found)
+        return _own(file, found, own_net(file, nets, which))
+    return _published(file, single_net(file, found, which))
 
 
-def _own(file: Path, found: Mapping[str, Any], which: Net | None) -> NetWeights:
-    net = _chosen(file, [net for net in _NETS if any(key.startswith(f"{net}/") for key in found)], which)
+def dropped_names(file: str | Path, names: Sequence[str]) -> str:
+    """The line of the log that names what a file holds beside the backbone and was not loaded."""
+    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return f"{file}: dropped, not part of the backbone: {shown}"
+
+
+def _own(file: Path, found: Mapping[str, Any], net: Net) -> NetWeights:
     backbone, head = (_below(found, f"{net}/{part}.") for part in ("backbone", "head"))
     return _finite(NetWeights(file, net, backbone, head, own=True))
 
 
-def _published(file: Path, net: str, found: Mapping[str, Any]) -> NetWeights:
-    other = [key for key, value in found.items() if not isinstance(value, Tensor)]
-    if other or not found:
-        held = f"{other[0]!r} is no tensor" if other else "it is empty"
-        raise UserError(f"{file}: is no file of weights: {held}; known: a state dict, or one of student and teacher")
-    bare = {key.removeprefix("module."): value for key, value in found.items()}
-    if any(key.startswith("backbone.") for key in bare):
-        over = [key for key in bare if not key.startswith(("backbone.", "head."))]
-        if over:
-            raise UserError(f"{file}: beside backbone.* and head.* it holds {', '.join(over[:5])}")
-        return _finite(NetWeights(file, net, _below(bare, "backbone."), _below(bare, "head."), own=False))
-    return _finite(NetWeights(file, net, bare, {}, own=False))
-
-
-def _chosen(file: Path, nets: list[Net], which: Net | None) -> Net:
-    if which is None:
-        return nets[0]
-    if which not in nets:
-        raise UserError(f"{file}: holds no {which}; {nearest(which, nets)}")
-    return which
+def _published(file: Path, found: OneNet) -> NetWeights:
+    tensors = found.tensors
+    if not any(key.startswith("backbone.") for key in tensors):
+        return _finite(NetWeights(file, found.net, tensors, {}, own=False, beside=found.beside))
+    beside = [key for key in tensors if not key.startswith(("backbone.", "head."))]
+    over = [key for key in beside if not is_beside(key, apart=True)]
+    if over:
+        raise UserError(f"{file}: beside backbone.* and head.* it holds {', '.join(over[:5])}")
+    backbone, head = (_below(tensors, f"{part}.") for part in ("backbone", "head"))
+    return _finite(NetWeights(file, found.net, backbone, head, own=False, beside=(*beside, *found.beside)))
 
 
 def _below(weights: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
@@ -187,23 +173,15 @@ def _finite(weights: NetWeights) -> NetWeights:
     return weights
 
 
-def _fill(module: nn.Module, weights: Mapping[str, Tensor], sentence: str) -> None:
-    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    given = {key: tuple(value.shape) for key, value in weights.items()}
-    problems = [
-        _listed("missing", [key for key in wanted if key not in given]),
-        _listed("left over", [key for key in given if key not in wanted]),
-        _listed(
-            "of another shape",
-            [f"{key} {given[key]} for {wanted[key]}" for key in wanted if key in given and given[key] != wanted[key]],
-        ),
-    ]
-    if any(problems):
-        raise WeightsMisfit(f"{sentence}: {'; '.join(filter(None, problems))}", given)
+def _load(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         module.load_state_dict(dict(weights), strict=True)
 
 
-def _listed(what: str, names: list[str]) -> str:
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"{what}: {shown}" if names else ""
+def _sentence(start: str, found: Mapping[str, tuple[str, ...]]) -> str:
+    listed = [_listed(what, found[what]) for what in found]
+    return f"{start}: {'; '.join(listed)}" if listed else ""
+
+
+def _listed(what: str, names: tuple[str, ...]) -> str:
+    return f"{what}: {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -21,6 +21,7 @@ from sslkit.evaluation.runner import EvaluationResult, run_evaluators
 from sslkit.parts.evaluator import Evaluator
 from sslkit.plugins.registry import Registry
 from sslkit.recipe.overrides import Override
+from sslkit.report.classifiers import keep_classifiers
 from sslkit.report.console import evaluation_bar, logging_to, say, show
 from sslkit.report.evaluation import loading
 from sslkit.report.gains import RAW, Number, interval_text, versus
@@ -66,6 +67,7 @@ def evaluate_backbone(found: Judged, evaluator: str | None, folder: Path) -> Eva
             )
         if evaluator is not None and not result.values and result.skipped:
             raise UserError(f"{evaluator} cannot judge {found.shown}: {next(iter(result.skipped.values()))}")
+        keep_classifiers(result, folder)
         if is_first():
             _keep(folder, result, dict(found.of))
     unreadable = {image.name: image.reason for image in result.bad}

@@ -18,6 +18,7 @@ from sslkit.parts.dataset import Dataset
 from sslkit.parts.evaluator import Evaluator
 from sslkit.recipe.model import Judging, Recipe
 from sslkit.recipe.settings import EvaluateWhen
+from sslkit.report.classifiers import keep_classifiers
 from sslkit.report.console import say
 from sslkit.report.tallies import write_tallies
 
@@ -91,6 +92,7 @@ class RunEvaluation:
             progress=self.progress,
             **loading(self.recipe),
         )
+        keep_classifiers(result, self.folder.pictures)
         self.bad.note(result.bad, "evaluation")
         # before the numbers are saved: a run that is killed and continued has both or neither
         if step in (0, self.steps.total) and result.tallies and is_first():

@@ -9,16 +9,17 @@ from shlex import join
 from typing import Any
 
 from sslkit.engine.architectures import fitting
-from sslkit.engine.build_nets import build_backbone
+from sslkit.engine.backbones import build_backbone
 from sslkit.engine.checkpoint import CheckpointStore
 from sslkit.errors import UserError
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.dataset import Dataset
-from sslkit.parts.weights import Net, NetWeights, WeightsMisfit, net_weights
+from sslkit.parts.weights import Net, NetWeights, WeightsMisfit, dropped_names, net_weights
 from sslkit.plugins.registry import Registry
 from sslkit.recipe.load import load_judging, load_recipe
 from sslkit.recipe.model import Judging, Recipe
 from sslkit.recipe.overrides import Override
+from sslkit.report.console import say
 from sslkit.report.data_when_asked import DataWhenAsked
 
 
@@ -80,14 +81,16 @@ def judged_file(file: Path, which: Net | None, overrides: Sequence[Override], re
     """
     weights = net_weights(file, which)
     if not any(override.key.split(".")[0] == "backbone" for override in overrides):
-        shapes = {key: tuple(value.shape) for key, value in weights.backbone.items()}
-        raise UserError(f"{file}: which backbone are these weights of? Add --backbone ...{fitting(shapes)}")
+        hint = fitting(weights, overrides, registry)
+        raise UserError(f"{file}: which backbone are these weights of? Add --backbone ...{hint}")
     by = load_judging(overrides, registry)
     backbone = build_backbone(by.backbone, by.preprocess, by.seed)
     try:
-        weights.into_backbone(backbone)
+        dropped = weights.into_backbone(backbone)
     except WeightsMisfit as error:
-        raise UserError(f"{error}{fitting(error.shapes)}") from error
+        raise UserError(f"{error}{fitting(weights, overrides, registry)}") from error
+    if dropped:
+        say(dropped_names(file, dropped))
     of = {"weights": str(file), "overrides": _plain(overrides)}
     return Judged(backbone, weights.net or "backbone", by, _data(by, overrides), file, of)
 

@@ -21,9 +21,10 @@ from sslkit.testing.conformance import (
     plugin_checks,
 )
 from sslkit.testing.replay import replay
+from sslkit.testing.sheet import Sheet
 
 __all__ = [
-    "Agreement", "Check", "agreement", "backbone_with", "check_augmenter", "check_backbone", "check_clip",
+    "Agreement", "Check", "Sheet", "agreement", "backbone_with", "check_augmenter", "check_backbone", "check_clip",
     "check_dataset", "check_evaluator", "check_head", "check_loss", "check_optimizer", "check_plugin",
     "check_schedule", "check_teacher", "check_watcher", "checks_of", "checks_of_plugin", "plugin_checks", "replay",
 ]  # fmt: skip

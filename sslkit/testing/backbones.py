@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sslkit.engine.build_nets import build_backbone
+from sslkit.engine.backbones import build_backbone
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.weights import NetWeights
 from sslkit.plugins.manager import load_registry
