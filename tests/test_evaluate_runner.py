@@ -16,6 +16,7 @@ from evaluation_parts import GREY, Patterns, Splits, TinyConv, tiny_conv
 from sslkit.errors import RunError, UserError
 from sslkit.evaluation.runner import EvaluationResult, run_evaluators
 from sslkit.parts import Backbone, Dataset, Evaluator, Frozen, Metrics
+from sslkit_evaluators.subset import Some
 
 
 class Probe(Evaluator):
@@ -211,3 +212,25 @@ def test_global_draws_inside_depend_on_the_seed_alone(tmp_path: Path) -> None:
     assert run(tmp_path, {"a": Probe(), "b": Draws()}).values["teacher/b/torch"] == first["teacher/a/torch"]
     other = run(tmp_path, {"a": Draws()}, seed=1).values
     assert not set(first.values()) & set(other.values())
+
+
+def test_unreadable_images_are_named_by_split_also_where_a_part_of_it_was_read(tmp_path: Path) -> None:
+    train, test = Patterns(8, unreadable=(2, 5)), Patterns(8, salt=0, unreadable=(2,))
+
+    class Part(Evaluator):
+        def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
+            whole, asked = data.split("train"), data.split("test")
+            assert whole is not None
+            assert asked is not None
+            frozen.features(Some(whole, [7, 5, 2, 1]))
+            frozen.features(Some(Some(whole, [2, 5]), [1]))
+            frozen.features(asked)
+            frozen.features(Patterns(2, salt=9, unreadable=(0,)))
+            with pytest.raises(OSError, match="tired"):
+                frozen.image(whole, 2)
+            return Metrics({"x": 1.0})
+
+    result = run(tmp_path, {"mine": Part()}, data=Splits(train, test))
+    assert [(bad.split, bad.index, bad.name) for bad in result.bad] == [
+        ("train", 5, "pattern-0-5"), ("train", 2, "pattern-0-2"), ("test", 2, "pattern-0-2"), ("", 0, "pattern-9-0"),
+    ]  # fmt: skip

@@ -15,6 +15,7 @@ from PIL import Image
 
 from sslkit.data.reading import MAX_PIXELS, BadImage, UnreadableImage, read_image
 from sslkit.parts import Bands, Images
+from sslkit.parts.preprocess import Values
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (11, 7, 3), dtype=np.uint8)
 
@@ -71,9 +72,10 @@ def test_rare_modes_are_read_too(mode: str) -> None:
     assert read_image(One(given), 0, 1).mode == "L"
 
 
-def test_alpha_is_dropped_and_hidden_colours_stay() -> None:
+def test_alpha_may_be_dropped_and_hidden_colours_stay_then() -> None:
     hidden = np.dstack([PIXELS, np.zeros(PIXELS.shape[:2], np.uint8)])
-    np.testing.assert_array_equal(array(read_image(One(Image.fromarray(hidden)), 0, 3)), PIXELS)
+    found = read_image(One(Image.fromarray(hidden)), 0, 3, values=Values(alpha="drop"))
+    np.testing.assert_array_equal(array(found), PIXELS)
 
 
 def test_transparent_palettes_are_read_without_a_warning(tmp_path: Path) -> None:

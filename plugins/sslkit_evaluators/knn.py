@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Answers, Backbone, Dataset, Evaluator, Features, Frozen, Images, Metrics, Preprocess
+from sslkit.parts import Answers, Backbone, Dataset, Evaluator, Features, Fill, Frozen, Images, Metrics, Preprocess
 from sslkit_evaluators.knn_vote import knn_right, percent
 from sslkit_evaluators.query_transform import QueryTransform
 from sslkit_evaluators.random_crop import check_scale
@@ -39,6 +39,8 @@ class KNN(Evaluator):
         query_scale: test images are cropped to this share of their area, least and largest; null: not.
         query_degrees: test images are rotated by up to this, either way.
         query_repeats: transformed copies of every test image.
+        query_fill: what the corners of rotated test images show: ``black``, as the background of a scan; ``edge``: the
+            outermost pixels, continued; ``mean``: the mean colour of the image.
     """
 
     needs = frozenset({"labels", "test"})
@@ -53,6 +55,7 @@ class KNN(Evaluator):
         query_scale: tuple[float, float] | None = None,
         query_degrees: float = 0.0,
         query_repeats: int = 1,
+        query_fill: Fill = "black",
     ) -> None:
         if not k or min(k) < 1:
             raise UserError(f"k: {list(k)} must be one or more numbers of neighbours, each at least 1")
@@ -73,6 +76,7 @@ class KNN(Evaluator):
         self.k, self.temperature, self.chunk, self.bf16 = k, temperature, chunk, bf16
         self.raw_pixels = raw_pixels
         self.query_scale, self.query_degrees, self.query_repeats = query_scale, query_degrees, query_repeats
+        self.query_fill = query_fill
 
     @classmethod
     def in_words(cls, metric: str) -> str:
@@ -145,7 +149,7 @@ class KNN(Evaluator):
             return [None]
         short = frozen.preprocess.resize or frozen.preprocess.size
         return [
-            QueryTransform(self.query_scale, self.query_degrees, short, frozen.seed, repeat)
+            QueryTransform(self.query_scale, self.query_degrees, short, frozen.seed, repeat, self.query_fill)
             for repeat in range(self.query_repeats)
         ]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL.Image import Resampling
 
-from sslkit.parts import Picture, generator
+from sslkit.parts import Fill, Picture, generator, rotated
 from sslkit_evaluators.random_crop import random_box
 
 
@@ -21,6 +21,7 @@ class QueryTransform:
             loses no detail to a second resize, and a photograph is not rotated at full size.
         seed: of the evaluation.
         repeat: which of several transformed copies.
+        fill: what the corners of rotated images show.
     """
 
     scale: tuple[float, float] | None
@@ -28,6 +29,7 @@ class QueryTransform:
     short: int
     seed: int
     repeat: int
+    fill: Fill = "black"
 
     def __call__(self, image: Picture, index: int) -> Picture:
         draw = generator("query", self.seed, self.repeat, index)
@@ -36,5 +38,4 @@ class QueryTransform:
         shrink = self.short / min(image.size)
         size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
         crop = image.resize(size, Resampling.BICUBIC, box)
-        # corners that come into view are black, as the background of a scan
-        return crop.rotate(angle, Resampling.BICUBIC) if self.degrees else crop
+        return rotated(crop, angle, Resampling.BICUBIC, self.fill) if self.degrees else crop

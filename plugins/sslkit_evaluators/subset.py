@@ -9,7 +9,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from sslkit.errors import RunError
-from sslkit.parts import Images
+from sslkit.parts import Images, Numbers
 
 
 class Some(Images):
@@ -26,7 +26,7 @@ class Some(Images):
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def read(self, index: int) -> Image | Tensor:
+    def read(self, index: int) -> Image | Tensor | Numbers:
         """See :class:`sslkit.parts.Images`."""
         return self.images.read(self.chosen[index])
 
@@ -37,6 +37,10 @@ class Some(Images):
     def name(self, index: int) -> str:
         """See :class:`sslkit.parts.Images`."""
         return self.images.name(self.chosen[index])
+
+    def origin(self, index: int) -> tuple[Images, int]:
+        """See :class:`sslkit.parts.Images`."""
+        return self.images.origin(self.chosen[index])
 
 
 def labels_of(images: Images) -> np.ndarray:

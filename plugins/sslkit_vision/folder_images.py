@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from sslkit.parts import Axis, Images, file_stamp, open_image
+from sslkit.parts import Axis, Images, Numbers, file_stamp, open_image
 from sslkit_vision.image_files import ARRAY, read_array
 
 
@@ -42,8 +42,8 @@ class FolderImages(Images):
     def __len__(self) -> int:
         return len(self._starts) - 1
 
-    def read(self, index: int) -> Image.Image | Tensor:
-        """Image ``index``; of a ``.npy`` file a tensor.
+    def read(self, index: int) -> Image.Image | Tensor | Numbers:
+        """Image ``index``; of a ``.npy`` file a tensor or numbers.
 
         Raises:
             OSError: if the file cannot be opened as an image.

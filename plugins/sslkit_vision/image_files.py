@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sslkit.parts import Axis, channels_first, file_content
+from sslkit.parts import Axis, Numbers, channels_first, file_content
 from sslkit.parts.pillow_plugins import register_pillow_plugins
 
 #: The extension of NumPy arrays.
@@ -27,8 +27,12 @@ def readable_extensions() -> frozenset[str]:
     return frozenset(ext for ext, kind in known if kind in Image.OPEN and kind not in _NOT_DECODED)
 
 
-def read_array(path: Path, axis: Axis | None) -> Tensor:
-    """The image in a ``.npy`` file as uint8 ``[C, H, W]``, by the rules of :func:`sslkit.parts.channels_first`.
+def read_array(path: Path, axis: Axis | None) -> Tensor | Numbers:
+    """The image in a ``.npy`` file: 8 bits as a tensor ``[C, H, W]``, other numbers as they are.
+
+    Args:
+        path: the file.
+        axis: see :func:`sslkit.parts.channels_first`.
 
     Raises:
         OSError: if it is no regular file, or holds no array of numbers.
@@ -39,4 +43,4 @@ def read_array(path: Path, axis: Axis | None) -> Tensor:
         values = np.lib.format.read_array(file_content(path), allow_pickle=False)
     except (ValueError, TypeError, SyntaxError, TokenError) as error:
         raise OSError(f"not a NumPy array of numbers: {error}") from error
-    return torch.from_numpy(channels_first(values, axis))
+    return torch.from_numpy(channels_first(values, axis)) if values.dtype == np.uint8 else Numbers(values, axis)

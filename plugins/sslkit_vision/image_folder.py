@@ -28,8 +28,8 @@ class ImageFolder(Dataset):
 
     Files of other types are left out, and those that may be meant as images (HEIC, a camera's raw files) warned about.
 
-    Arrays are ``[H, W]``, ``[C, H, W]`` or ``[H, W, C]`` of uint8, uint16 (65535 is white) or floats (from 0 to 1 if no
-    value of the image is larger, else from 0 to 255).
+    Arrays are ``[H, W]``, ``[C, H, W]`` or ``[H, W, C]`` of uint8, uint16 (65535 is white), floats (from 0 to 1 if no
+    value of the image is larger, else from 0 to 255), or any numbers with ``preprocess.value_range``.
 
     Args:
         root: the folder.

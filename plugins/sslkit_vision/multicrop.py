@@ -12,7 +12,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from sslkit.errors import UserError
-from sslkit.parts import Augmenter, Bands, Draws, Picture, ViewSpec
+from sslkit.parts import Augmenter, Bands, Draws, Fill, Picture, ViewSpec
 from sslkit_vision import pixel_ops
 from sslkit_vision.colour_jitter import ColourJitter
 from sslkit_vision.crop_settings import by_view, check_colour, name_views
@@ -66,7 +66,9 @@ class MultiCrop(Augmenter):
         blur_radius: least and greatest standard deviation of the blur in pixels of the crop.
         solarize: probabilities of solarisation, as for ``blur``.
         solarize_threshold: values from this one on (of 0..255) are inverted.
-        rotation: the image is rotated by up to so many degrees either way before the crop, corners black; 0: off.
+        rotation: the image is rotated by up to this many degrees either way before the crop; 0: off.
+        rotation_fill: what its corners show then: ``black``, right where the background is black, as in scans;
+            ``edge``: the outermost pixels, continued; ``mean``: the mean colour of the image.
         noise: standard deviation of Gaussian noise added at the end, in 0..1 of the full range; 0: off.
         interpolation: filter of rotation and resize.
         pixels: ``exact``: Pillow's operations, one by one, as the reference has them; ``fast``: OpenCV's, folded
@@ -103,6 +105,7 @@ class MultiCrop(Augmenter):
         noise: float = 0.0,
         interpolation: Interpolation = "bicubic",
         pixels: Pixels = DEFAULT_PIXELS,
+        rotation_fill: Fill = "black",
     ) -> None:
         self.views = name_views(global_crops, local_crops, apart, global_size, local_size)
         scales = interval("global_scale", global_scale, high=1), interval("local_scale", local_scale, high=1)
@@ -113,7 +116,7 @@ class MultiCrop(Augmenter):
         check_colour(channels, self._jitter, grayscale)
         self._blur_radius = interval("blur_radius", blur_radius)
         self._solarize_threshold = int(within("solarize_threshold", solarize_threshold, 256))
-        self._rotation = within("rotation", rotation, 180)
+        self._rotation, self._rotation_fill = within("rotation", rotation, 180), rotation_fill
         self._noise = within("noise", noise, 1)
         self._interpolation: Interpolation = interpolation
         self._fast, self._last = pixels == "fast" and _opencv(), pixel_ops.LastPixels()
@@ -156,7 +159,7 @@ class MultiCrop(Augmenter):
             draws: as :meth:`draw` gives them.
         """
         if draws["rotation"]:
-            image = pixel_ops.rotate(image, draws["rotation"], self._interpolation)
+            image = pixel_ops.rotate(image, draws["rotation"], self._interpolation, self._rotation_fill)
         if self._fast and not isinstance(image, Bands):
             return self._noisy(self._render_fast(image, view, draws), draws)
         image = pixel_ops.crop_and_resize(image, *draws["box"], view.size, self._interpolation)

@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps, ImageStat
 from torch import Tensor
 
-from sslkit.parts import Bands, Picture
+from sslkit.parts import Bands, Fill, Picture, rotated
 
 Interpolation = Literal["bicubic", "bilinear"]
 
@@ -43,9 +43,9 @@ class LastPixels:
         return self._pixels
 
 
-def rotate(image: Picture, degrees: float, interpolation: Interpolation) -> Picture:
-    """Turn an image counter-clockwise about its centre; it keeps its size, and its corners fill with black."""
-    return image.rotate(degrees, _FILTERS[interpolation])
+def rotate(image: Picture, degrees: float, interpolation: Interpolation, fill: Fill = "black") -> Picture:
+    """Turn an image counter-clockwise about its centre; see :func:`sslkit.parts.rotated`."""
+    return rotated(image, degrees, _FILTERS[interpolation], fill)
 
 
 def crop_and_resize(

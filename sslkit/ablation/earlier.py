@@ -13,6 +13,7 @@ from sslkit.ablation.plan import Member
 from sslkit.engine.run_folder import Complete
 from sslkit.errors import UserError
 from sslkit.recipe.continuing import Kind, Pair, changes_between, listed
+from sslkit.recipe.earlier import is_earlier
 
 #: Changes that leave a run's results what they are.
 _HARMLESS = (Kind.FREE, Kind.ROUNDING)
@@ -50,7 +51,7 @@ def _differing(there: Mapping[str, Any], member: Member) -> dict[str, Pair]:
         key: pair
         for kind in Kind
         for key, pair in changes.of(kind).items()
-        if kind not in _HARMLESS or f"{key}.".startswith(_MATTER)
+        if (kind not in _HARMLESS and not is_earlier(key, pair[0])) or f"{key}.".startswith(_MATTER)
     }
 
 

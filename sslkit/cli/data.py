@@ -50,7 +50,8 @@ def run(argv: Sequence[str]) -> int:
     # any recipe reads images alike; whose views are wanted is for the user to say
     recipe = load_recipe(args.recipe or _ANY, overrides, load_registry(tuple(args.plugin), args.no_plugins))
     data = listed(recipe)
-    found = findings(data, scan(recipe, data), largest_view(recipe) if args.recipe else None)
+    largest = largest_view(recipe) if args.recipe else None
+    found = findings(data, scan(recipe, data), largest, recipe.preprocess.values)
     out = args.out or Path("data_check")
     write(found, out)
     print("\n".join(found.lines))

@@ -27,6 +27,7 @@ from sslkit.errors import RunError, UserError, blame
 from sslkit.launcher import launched
 from sslkit.parts.augmenter import Augmenter, Draws
 from sslkit.parts.dataset import Images
+from sslkit.parts.preprocess import DEFAULT_VALUES, Values
 from sslkit.parts.randomness import generator
 
 #: What the main process decides about.
@@ -54,6 +55,7 @@ class AugmentedImages(TorchDataset[Sample]):
     augmenter: Augmenter
     channels: int
     seed: int
+    values: Values = DEFAULT_VALUES
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         try:
@@ -67,7 +69,7 @@ class AugmentedImages(TorchDataset[Sample]):
         index = wanted
         for attempt in range(MAX_REPLACEMENTS):
             try:
-                image = read_image(self.images, index, self.channels)
+                image = read_image(self.images, index, self.channels, values=self.values)
             except UnreadableImage as error:
                 bad.append(error.bad)
                 draw = generator("replacement", self.seed, epoch, wanted, attempt)

@@ -69,11 +69,11 @@ def training_images(recipe: Recipe, data: Dataset) -> Images:
 
 def prepared_images(recipe: Recipe, images: Images) -> Images:
     """The images as training reads them: from the recipe's cache, or shrunk, if it says so."""
-    train, channels = recipe.train, recipe.preprocess.channels
+    train, channels, values = recipe.train, recipe.preprocess.channels, recipe.preprocess.values
     if train.cache is not None:
         side = min(train.cache_side, train.short_side or train.cache_side)
-        return cached(images, home_path(train.cache), side, channels, train.workers)
-    return images if train.short_side is None else ShrunkImages(images, train.short_side, channels)
+        return cached(images, home_path(train.cache), side, channels, train.workers, values)
+    return images if train.short_side is None else ShrunkImages(images, train.short_side, channels, values)
 
 
 def evaluators(recipe: Recipe) -> dict[str, Evaluator]:

@@ -28,13 +28,14 @@ from sslkit.data.shrunk import read_shrunk
 from sslkit.engine.files import write_bytes, write_json
 from sslkit.errors import UserError
 from sslkit.evaluation.chunks import Share
-from sslkit.parts.bands import Bands
+from sslkit.parts.bands import Bands, Numbers
 from sslkit.parts.dataset import Images
+from sslkit.parts.preprocess import DEFAULT_VALUES, Values
 from sslkit.parts.terminal import tracked
 
 log = logging.getLogger("sslkit")
 
-_VERSION = 3
+_VERSION = 4
 _AT_A_TIME = 64
 #: Images of so many channels are Pillow's, others bands.
 _MODES = {3: "RGB", 1: "L"}
@@ -58,7 +59,7 @@ class CachedImages(Images):
     def __len__(self) -> int:
         return len(self._source)
 
-    def read(self, index: int) -> Image | Tensor:
+    def read(self, index: int) -> Image | Tensor | Numbers:
         """See :class:`sslkit.parts.Images`."""
         start, height, width = (int(number) for number in self._table[index])
         if not height:
@@ -78,6 +79,10 @@ class CachedImages(Images):
         """See :class:`sslkit.parts.Images`."""
         return self._source.name(index)
 
+    def origin(self, index: int) -> tuple[Images, int]:
+        """See :class:`sslkit.parts.Images`."""
+        return self._source.origin(index)
+
     def __getstate__(self) -> dict[str, Any]:
         # a mapping would travel to a worker as all its bytes
         return {**vars(self), "_pixels": None}
@@ -90,16 +95,19 @@ class _Decoded(TorchDataset[np.ndarray | None]):
     images: Images
     channels: int
     side: int
+    values: Values
 
     def __getitem__(self, index: int) -> np.ndarray | None:
         try:
-            image = read_shrunk(self.images, index, self.channels, self.side)
+            image = read_shrunk(self.images, index, self.channels, self.side, self.values)
         except UnreadableImage:
             return None
         return image.array() if isinstance(image, Bands) else np.asarray(image)
 
 
-def cached(images: Images, folder: Path, side: int, channels: int, workers: int | None) -> CachedImages:
+def cached(
+    images: Images, folder: Path, side: int, channels: int, workers: int | None, values: Values = DEFAULT_VALUES
+) -> CachedImages:
     """Images from the cache in a folder, which is made if it is not there; other processes wait meanwhile.
 
     Args:
@@ -108,6 +116,7 @@ def cached(images: Images, folder: Path, side: int, channels: int, workers: int 
         side: images with a larger short side are shrunk to it.
         channels: that images are turned into.
         workers: processes that decode; None: chosen.
+        values: how the images' values become 8 bits.
 
     Raises:
         UserError: if it is a cache of other images, or cannot be written.
@@ -115,6 +124,7 @@ def cached(images: Images, folder: Path, side: int, channels: int, workers: int 
     wanted = {
         "version": _VERSION, "images": len(images), "names": _digest(images.name(i) for i in range(len(images))),
         "stamps": _digest(images.stamp(i) for i in range(len(images))), "side": side, "channels": channels,
+        "alpha": values.alpha, "value_range": None if values.value_range is None else list(values.value_range),
     }  # fmt: skip
     with _alone(folder):
         there = _read(folder)
@@ -126,7 +136,7 @@ def cached(images: Images, folder: Path, side: int, channels: int, workers: int 
             if there is not None:
                 changed = [key for key in wanted if there.get(key) != wanted[key]]
                 log.info("the cache %s is made anew: %s changed", folder, ", ".join(changed))
-            _make(_Decoded(images, channels, side), folder, wanted, workers)
+            _make(_Decoded(images, channels, side, values), folder, wanted, workers)
         return CachedImages(images, folder / "pixels.bin", np.load(folder / "table.npy"), channels)
 
 
@@ -155,7 +165,7 @@ def _read(folder: Path) -> dict[str, Any] | None:
         found = json.loads((folder / "cache.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    keys = {"version", "images", "names", "stamps", "side", "channels"}
+    keys = {"version", "images", "names", "stamps", "side", "channels"}  # of all versions
     return found if isinstance(found, dict) and keys <= found.keys() else None
 
 

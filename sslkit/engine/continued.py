@@ -10,6 +10,7 @@ from PIL.Image import Image
 from sslkit.engine.build import Length, batch_norms, whole_batch_losses
 from sslkit.engine.run import Run
 from sslkit.errors import UserError
+from sslkit.parts.bands import Numbers
 from sslkit.parts.dataset import Images
 from sslkit.parts.position import Position
 from sslkit.recipe.continuing import Changes, Kind, Pair, listed
@@ -56,7 +57,7 @@ def _first_larger(images: Images, side: int) -> int | None:
             image = images.read(index)
         except (OSError, ValueError):
             continue
-        if min(image.size if isinstance(image, Image) else image.shape[1:]) > side:
+        if min(image.size if isinstance(image, Image | Numbers) else image.shape[1:]) > side:
             return index
     return None
 

@@ -142,7 +142,9 @@ class Loop:
         sampler = StepSampler(
             len(self.images), self.train.batch_size, self.run.seed, self.standing.step, stop, rank(), world_size()
         )
-        views = AugmentedImages(self.images, self.run.augmenter, self.run.preprocess.channels, self.run.seed)
+        views = AugmentedImages(
+            self.images, self.run.augmenter, self.run.preprocess.channels, self.run.seed, self.run.preprocess.values
+        )
         workers, pin = chosen_workers(self.train.workers), self.run.device.type == "cuda"
         loader = make_loader(views, sampler, workers=workers, timeout=self.train.worker_timeout, pin=pin)
         with closing(loaded(loader)) as batches:

@@ -49,7 +49,7 @@ class PreprocessedImages(TorchDataset[tuple[int, Tensor | BadImage]]):
 
     def __getitem__(self, index: int) -> tuple[int, Tensor | BadImage]:
         try:
-            image = read_image(self.images, index, self.preprocess.channels)
+            image = read_image(self.images, index, self.preprocess.channels, values=self.preprocess.values)
         except UnreadableImage as error:
             return index, error.bad
         if self.transform is not None:

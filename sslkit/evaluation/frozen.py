@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sslkit.data.preprocess import normalize
-from sslkit.data.reading import BadImage, UnreadableImage
+from sslkit.data.reading import BadImage, UnreadableImage, each_once
 from sslkit.errors import RunError
 from sslkit.evaluation.borrow import borrowed
 from sslkit.evaluation.chunks import PreprocessedImages, Share, StackChunk, load_chunks
@@ -37,6 +37,7 @@ class FrozenBackbone(Frozen):
         workers: loader processes a rank; 0: this one.
         precision: what autocast computes in; None: float32. Features come out as float32 on ``device``.
         worker_timeout: seconds after which a hanging loader process is an error; 0: never.
+        place: which split's an image is that could not be read, of the images that it was read from.
 
     Attributes:
         bad: images that could not be read so far, on any rank, each once.
@@ -54,8 +55,10 @@ class FrozenBackbone(Frozen):
         workers: int,
         precision: torch.dtype | None = None,
         worker_timeout: float = 300.0,
+        place: Callable[[Images, BadImage], BadImage] | None = None,
     ) -> None:
         self.backbone, self.preprocess = backbone, preprocess
+        self._place = place
         self.device, self.seed = device, seed
         self.bad: list[BadImage] = []
         self.progress: Callable[[int, int], None] = lambda _done, _total: None
@@ -111,7 +114,7 @@ class FrozenBackbone(Frozen):
         single = PreprocessedImages(images, wanted)
         chunk = StackChunk(wanted.channels, wanted.size)([single[index] for index in indices])
         if chunk.bad:
-            self._list(list(chunk.bad))
+            self._list(images, list(chunk.bad))
             raise UnreadableImage(chunk.bad[0])
         return normalize(chunk.pixels.to(self.device), wanted)
 
@@ -123,14 +126,14 @@ class FrozenBackbone(Frozen):
         """
         _, found = PreprocessedImages(images, self.preprocess, transform, whole=True)[index]
         if isinstance(found, BadImage):
-            self._list([found])
+            self._list(images, [found])
             raise UnreadableImage(found)
         return normalize(whole_patches(found[None].to(self.device), self.backbone.stride), self.preprocess)
 
     def _compute(self, wanted: PreprocessedImages, extract: Callable[[Tensor], Tensor]) -> Features:
         images = wanted.images
         rows, indices, bad = self._own_share(wanted, extract)
-        self._list(gather_items(bad))
+        self._list(images, gather_items(bad))
         x = gather_rows(rows)
         if x.shape[1] == 0:
             # no image could be read, on any rank
@@ -193,5 +196,6 @@ class FrozenBackbone(Frozen):
             raise RunError(f"image {name} has no label, but others of its split have one")
         return torch.tensor(given, device=self.device)
 
-    def _list(self, bad: list[BadImage]) -> None:
-        self.bad = list(dict.fromkeys([*self.bad, *bad]))
+    def _list(self, images: Images, bad: list[BadImage]) -> None:
+        placed = [image if self._place is None else self._place(images, image) for image in bad]
+        self.bad = each_once([*self.bad, *placed])

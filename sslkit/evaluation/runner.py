@@ -14,16 +14,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sslkit.data.reading import BadImage
+from sslkit.data.reading import BadImage, each_once
 from sslkit.errors import RunError, UserError, blame
 from sslkit.evaluation.frozen import FrozenBackbone
 from sslkit.evaluation.intervals import Tally
 from sslkit.evaluation.needs import missing
 from sslkit.evaluation.saved_classifier import SavedClassifier, fingerprint
+from sslkit.evaluation.splits import SplitsOnce
 from sslkit.parts.answers import Answers
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.collectives import gather_items, rank
-from sslkit.parts.dataset import Dataset, Images, Split
+from sslkit.parts.dataset import Dataset
 from sslkit.parts.evaluator import Evaluator, Metrics
 from sslkit.parts.preprocess import Preprocess
 from sslkit.parts.randomness import keyed_randomness
@@ -55,20 +56,6 @@ class EvaluationResult:
     skipped: dict[str, str] = field(default_factory=dict)
     bad: list[BadImage] = field(default_factory=list)
     tallies: dict[str, Tally] = field(default_factory=dict)
-
-
-class _SplitsOnce(Dataset):
-    """The same data, whose splits are made once, when they are asked for: known features are recognised by their
-    split, and evaluators that bring their own data need no other."""
-
-    def __init__(self, data: Dataset) -> None:
-        self._data = data
-        self._splits: dict[Split, Images | None] = {}
-
-    def split(self, which: Split) -> Images | None:
-        if which not in self._splits:
-            self._splits[which] = self._data.split(which)
-        return self._splits[which]
 
 
 def run_evaluators(
@@ -103,6 +90,7 @@ def run_evaluators(
         UserError: what an evaluator says of its options, with its id in front.
         RunError: what it says of its run, such as features that are not finite; with net and id in front.
     """
+    splits = SplitsOnce(data)
     borrow = partial(
         FrozenBackbone,
         preprocess=preprocess,
@@ -112,8 +100,9 @@ def run_evaluators(
         workers=workers,
         precision=precision,
         worker_timeout=worker_timeout,
+        place=splits.place,
     )
-    return _judge(specs, nets, _SplitsOnce(data), borrow, out_dir, progress or _silent)
+    return _judge(specs, nets, splits, borrow, out_dir, progress or _silent)
 
 
 def _judge(
@@ -132,7 +121,7 @@ def _judge(
                 frozen.progress(0, 0)
                 _evaluate(f"{net}/{key}", evaluator, frozen, data, out / net / key, result)
         # images that an evaluator read one by one, on one rank alone, are among them
-        result.bad = list(dict.fromkeys([*result.bad, *gather_items(frozen.bad)]))
+        result.bad = each_once([*result.bad, *gather_items(frozen.bad)])
     return result
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sslkit.parts.answers import Answers
     from sslkit.parts.augmenter import Augmenter, Draws
     from sslkit.parts.backbone import Backbone, Tokens, whole_patches
-    from sslkit.parts.bands import Axis, Bands, Picture, channels_first
+    from sslkit.parts.bands import Axis, Bands, Numbers, Picture, channels_first
     from sslkit.parts.classifier import Classifier
     from sslkit.parts.clip import Clip
     from sslkit.parts.collectives import (
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sslkit.parts.position import Position
     from sslkit.parts.preprocess import Preprocess
     from sslkit.parts.randomness import generator, keyed_randomness, seed_of
+    from sslkit.parts.rotation import Fill, rotated
     from sslkit.parts.row_queue import RowQueue
     from sslkit.parts.schedule import Schedule, named
     from sslkit.parts.teacher import TeacherRule, paired_parameters
@@ -49,7 +50,7 @@ _HOMES = {
     "answers": ["Answers"],
     "augmenter": ["Augmenter", "Draws"],
     "backbone": ["Backbone", "Tokens", "whole_patches"],
-    "bands": ["Axis", "Bands", "Picture", "channels_first"],
+    "bands": ["Axis", "Bands", "Numbers", "Picture", "channels_first"],
     "classifier": ["Classifier"],
     "clip": ["Clip"],
     "collectives": [
@@ -77,6 +78,7 @@ _HOMES = {
     "position": ["Position"],
     "preprocess": ["Preprocess"],
     "randomness": ["generator", "keyed_randomness", "seed_of"],
+    "rotation": ["Fill", "rotated"],
     "row_queue": ["RowQueue"],
     "schedule": ["Schedule", "named"],
     "teacher": ["TeacherRule", "paired_parameters"],
@@ -89,13 +91,13 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Answers", "Augmenter", "Axis", "Backbone", "Bands", "Classifier", "Clip", "Dataset", "DeviceViews", "Draws",
-    "Effect", "Evaluator", "Features", "Frozen", "FrozenFeature", "Head", "ImageFiles", "Images", "Loss", "LossTerms",
-    "Metrics", "NetWeights", "OptimizerPart", "Outputs", "PathOption", "Picture", "Position", "Preprocess", "Row",
-    "RowQueue", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec", "Views", "Watcher",
-    "WeightsMisfit", "WholeImages", "at_least_float32", "channels_first", "check_at_least", "check_positive",
+    "Effect", "Evaluator", "Features", "Fill", "Frozen", "FrozenFeature", "Head", "ImageFiles", "Images", "Loss",
+    "LossTerms", "Metrics", "NetWeights", "Numbers", "OptimizerPart", "Outputs", "PathOption", "Picture", "Position",
+    "Preprocess", "Row", "RowQueue", "RunInfo", "Schedule", "Split", "TeacherRule", "Tokens", "ViewSpec", "Views",
+    "Watcher", "WeightsMisfit", "WholeImages", "at_least_float32", "channels_first", "check_at_least", "check_positive",
     "common_width", "dropped_names", "file_content", "file_stamp", "gather_items", "gather_with_gradient", "generator",
     "interleaved", "keyed_randomness", "logsumexp_over_ranks", "mean_over_ranks", "named", "net_weights", "open_image",
-    "paired_parameters", "rank", "read_weights", "seed_of", "sinkhorn", "stderr_is_shown", "student_views",
+    "paired_parameters", "rank", "read_weights", "rotated", "seed_of", "sinkhorn", "stderr_is_shown", "student_views",
     "sum_with_gradient", "tell", "user_path", "view_partners", "whole_patches", "world_size",
 ]  # fmt: skip
 

@@ -11,6 +11,8 @@ import PIL.Image
 from PIL.Image import Image, Resampling, Transpose
 from PIL.ImageFilter import Filter
 
+from sslkit.parts.eight_bits import ValueRange, eight_bits
+
 #: Where the channels of an array lie: ``[C, H, W]`` or ``[H, W, C]``.
 Axis = Literal["first", "last"]
 
@@ -37,9 +39,9 @@ class Bands:
             raise ValueError(f"bands must be one or more images of mode L and of one size, not {sorted(found)}")
 
     @classmethod
-    def from_array(cls, values: np.ndarray, axis: Axis | None = None) -> Bands:
+    def from_array(cls, values: np.ndarray, axis: Axis | None = None, value_range: ValueRange | None = None) -> Bands:
         """The image that an array holds; see :func:`channels_first`."""
-        return cls(tuple(PIL.Image.fromarray(plane) for plane in channels_first(values, axis)))
+        return cls(tuple(PIL.Image.fromarray(plane) for plane in channels_first(values, axis, value_range)))
 
     def array(self) -> np.ndarray:
         """The pixels as a new uint8 array ``[C, H, W]``."""
@@ -89,51 +91,52 @@ class Bands:
 Picture: TypeAlias = Image | Bands
 
 
-def channels_first(values: np.ndarray, axis: Axis | None = None) -> np.ndarray:
+@dataclass(frozen=True)
+class Numbers:
+    """An image as an array of numbers of any type: the engine scales them to 8 bits, as ``preprocess`` says.
+
+    Attributes:
+        values: ``[H, W]``, ``[C, H, W]`` or ``[H, W, C]``.
+        axis: where the channels of three axes lie; None: first or last, whichever is shorter.
+    """
+
+    values: np.ndarray
+    axis: Axis | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels.
+
+        Raises:
+            ValueError: if the array is no image.
+        """
+        height, width = _planes(self.values, self.axis).shape[1:]
+        return width, height
+
+
+def channels_first(values: np.ndarray, axis: Axis | None = None, value_range: ValueRange | None = None) -> np.ndarray:
     """An image that is an array of numbers, as uint8 ``[C, H, W]``.
 
     Args:
-        values: ``[H, W]``, ``[C, H, W]`` or ``[H, W, C]``, of a type that :func:`eight_bits` takes.
+        values: ``[H, W]``, ``[C, H, W]`` or ``[H, W, C]``.
         axis: where the channels of three axes lie; None: first or last, whichever is shorter.
+        value_range: which values become black and white; None: as :func:`sslkit.parts.eight_bits.eight_bits` has it
+            for the array's type.
 
     Raises:
-        ValueError: if it is no such array, or first and last axis are equally long.
+        ValueError: if it is no such array, first and last axis are equally long, or its type needs a range.
     """
+    return np.ascontiguousarray(eight_bits(_planes(values, axis), value_range))
+
+
+def _planes(values: np.ndarray, axis: Axis | None) -> np.ndarray:
+    """The array as ``[C, H, W]``, of its own type."""
     shape = list(values.shape)
     if len(shape) not in (2, 3):
         raise ValueError(f"has the shape {shape}; an image is [H, W], [C, H, W] or [H, W, C]")
     if len(shape) == 2:
-        planes = values[None]
-    else:
-        if axis is None and shape[0] == shape[2]:
-            raise ValueError(f"has the shape {shape}: its channels may be the first axis or the last; say channel_axis")
-        first = axis == "first" if axis else shape[0] < shape[2]
-        planes = values if first else np.moveaxis(values, 2, 0)
-    return np.ascontiguousarray(eight_bits(planes))
-
-
-def eight_bits(values: np.ndarray) -> np.ndarray:
-    """The values of an image, all of its channels together, as uint8 of the same shape.
-
-    uint8 stays as it is; of uint16, 65535 becomes 255; floats are from 0 to 1 if none is larger, else from 0 to 255,
-    and NaN becomes 0; of bool, true becomes 255.
-
-    Raises:
-        ValueError: for other types, and floats out of range.
-    """
-    kind, width = values.dtype.kind, values.dtype.itemsize
-    if kind == "u" and width == 1:
-        return values
-    if kind == "u" and width == 2:
-        return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    if kind == "b":
-        return values.astype(np.uint8) * np.uint8(255)
-    if kind != "f":
-        raise ValueError(
-            f"has values of type {values.dtype}; readable are uint8, uint16, bool and floats of 0 to 1 or 0 to 255"
-        )
-    values = np.nan_to_num(values)
-    least, most = float(values.min()), float(values.max())
-    if least < 0 or most > 255:
-        raise ValueError(f"has floats from {least:g} to {most:g}; readable are 0 to 1 and 0 to 255")
-    return (values * 255 if most <= 1 else values).round().astype(np.uint8)
+        return values[None]
+    if axis is None and shape[0] == shape[2]:
+        raise ValueError(f"has the shape {shape}: its channels may be the first axis or the last; say channel_axis")
+    first = axis == "first" if axis else shape[0] < shape[2]
+    return values if first else np.moveaxis(values, 2, 0)

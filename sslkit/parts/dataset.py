@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from sslkit.parts.bands import Numbers
+
 Split = Literal["train", "test"]
 
 
@@ -27,8 +29,9 @@ class Images(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def read(self, index: int) -> Image | Tensor:
-        """Image ``index``: a PIL image of any mode, or a uint8 tensor ``[C, H, W]`` of any number of channels.
+    def read(self, index: int) -> Image | Tensor | Numbers:
+        """Image ``index``: a PIL image of any mode, a uint8 tensor ``[C, H, W]`` of any number of channels, or
+        :class:`sslkit.parts.Numbers` of any type.
 
         The engine decodes a PIL image, turns it upright and gives it the recipe's ``preprocess.channels``: RGB and
         grey are made of each other, and the grey pages of a TIFF are channels. An image of another number of channels
@@ -49,6 +52,10 @@ class Images(ABC):
     def location(self, index: int) -> str:
         """Where a person finds image ``index``: the path of its file; by default its name."""
         return self.name(index)
+
+    def origin(self, index: int) -> tuple[Images, int]:
+        """The images that image ``index`` is one of, and its index there: these, unless they are a part of others."""
+        return self, index
 
     def stamp(self, index: int) -> str:
         """What changes when the image does, such as its file's size and time; empty: nobody can tell."""

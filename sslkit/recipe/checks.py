@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -113,6 +114,11 @@ _RULES: dict[type, tuple[_Rule, ...]] = {
         _at_least("channels", 1, ": 3 for RGB, 1 for grayscale, or as many as your images have"),
         ("mean", lambda p: len(p.mean) == p.channels, _ONE_EACH),
         ("std", lambda p: len(p.std) == p.channels, _ONE_EACH),
+        (
+            "value_range",
+            lambda p: p.value_range is None or -math.inf < p.value_range[0] < p.value_range[1] < math.inf,
+            "must be two numbers, first the one that becomes black and then a larger one that becomes white, or null",
+        ),
         ("std", lambda p: all(value > 0 for value in p.std), "must be more than 0 in every channel"),
     ),
 }

@@ -12,6 +12,7 @@ from sslkit.errors import UserError, nearest
 from sslkit.plugins.manager import load_registry
 from sslkit.plugins.registry import Registry
 from sslkit.recipe.dump import in_order, plain
+from sslkit.recipe.earlier import with_earlier
 from sslkit.recipe.given import Layer
 from sslkit.recipe.merge import Draft, Named, merge
 from sslkit.recipe.model import Judging, Recipe
@@ -88,7 +89,7 @@ def check_names(draft: Draft, registry: Registry, source: str, required: frozens
 
 
 def completed(there: Mapping[str, Any], registry: Registry) -> Mapping[str, Any]:
-    """A resolved recipe that an older version wrote, with the options that have come since at their defaults.
+    """A resolved recipe that an older version wrote, with the options that have come since as they were meant.
 
     Args:
         there: as plain data.
@@ -98,7 +99,7 @@ def completed(there: Mapping[str, Any], registry: Registry) -> Mapping[str, Any]
         the same as it is, if it is no recipe any more.
     """
     try:
-        return load_recipe(there, (), registry).resolved
+        return load_recipe(with_earlier(there), (), registry).resolved
     except UserError:
         return there
 

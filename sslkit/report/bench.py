@@ -130,7 +130,8 @@ def bench(recipe: Recipe, steps: int) -> Bench:
         run = build_run(recipe, total, classes, device)
         dry_run(recipe, run, classes)
         run.precision.warn_if_slow()
-        views = AugmentedImages(images, run.augmenter, recipe.preprocess.channels, recipe.seed)
+        preprocess = recipe.preprocess
+        views = AugmentedImages(images, run.augmenter, preprocess.channels, recipe.seed, preprocess.values)
         if recipe.train.compile:
             run.compile_nets(recipe.train.cuda_graphs)
         return _measure(recipe, run, views, total, steps)

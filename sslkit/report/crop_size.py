@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from sslkit.data.reading import UnreadableImage, read_image
 from sslkit.parts.dataset import Images
+from sslkit.parts.preprocess import DEFAULT_VALUES, Values
 
 #: Views of so many pixels or more are made for photographs, however large those are.
 _FOR_PHOTOGRAPHS = 96
@@ -16,12 +17,12 @@ _FAR = 3
 _LOOKED_AT = 5
 
 
-def median_short_side(images: Images, channels: int) -> float:
+def median_short_side(images: Images, channels: int, values: Values = DEFAULT_VALUES) -> float:
     """The median of the short sides of a handful of readable images in pixels; 0 if none can be read."""
     sides = []
     for index in range(0, len(images), max(1, len(images) // _LOOKED_AT)):
         with suppress(UnreadableImage):
-            sides.append(min(read_image(images, index, channels).size))
+            sides.append(min(read_image(images, index, channels, values=values).size))
         if len(sides) == _LOOKED_AT:
             break
     return statistics.median(sides) if sides else 0.0

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from PIL.Image import Image
 from torch.utils.data import Dataset as TorchDataset
 
 from sslkit.data.loading import AugmentedImages, chosen_workers, loaded, loader_of
-from sslkit.data.reading import UnreadableImage, as_picture, read_image
+from sslkit.data.look import Look, look
+from sslkit.data.reading import UnreadableImage, read_image
 from sslkit.engine.build import dataset
 from sslkit.engine.construct import construct
 from sslkit.engine.files import write_json
@@ -22,12 +24,14 @@ from sslkit.evaluation.chunks import Share
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.bands import Bands
 from sslkit.parts.dataset import Images
+from sslkit.parts.preprocess import DEFAULT_VALUES, Preprocess, Values
 from sslkit.parts.terminal import tracked
 from sslkit.recipe.model import Recipe
 from sslkit.report.console import collected_warnings
 from sslkit.report.crop_size import too_small
 from sslkit.report.pictures import draw_views
 from sslkit.report.splits import class_sizes, split_lines
+from sslkit.report.values_seen import value_lines, value_ranges
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Seen:
         mode: Pillow's mode as it lies in the file (``RGB``, ``L``, ``CMYK`` ...), or ``bands``.
         digest: of its pixels as nets see them, so that copies in other formats without loss are found too.
         reason: why it cannot be read; empty: it can.
+        look: the values that its file holds; None: not even these could be read.
     """
 
     split: str
@@ -51,6 +56,7 @@ class Seen:
     mode: str = ""
     digest: str = ""
     reason: str = ""
+    look: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class _Scan(TorchDataset[Seen]):
 
     split: str
     images: Images
-    channels: int
+    preprocess: Preprocess
 
     def __len__(self) -> int:
         return len(self.images)
@@ -67,16 +73,18 @@ class _Scan(TorchDataset[Seen]):
     def __getitem__(self, index: int) -> Seen:
         name = self.images.name(index)
         try:
-            picture = read_image(self.images, index, self.channels)
+            picture = read_image(self.images, index, self.preprocess.channels, values=self.preprocess.values)
         except UnreadableImage as error:
-            return Seen(self.split, name, reason=error.bad.reason)
+            # of numbers that need a range a person wants to know which
+            return Seen(self.split, name, reason=error.bad.reason, look=look(self.images, index))
         planes = picture.bands if isinstance(picture, Bands) else (picture,)
         digest = hashlib.sha256(repr(picture.size).encode())
         for plane in planes:
             digest.update(plane.tobytes())
-        raw = as_picture(self.images.read(index), "the data set gave")
-        mode = "bands" if isinstance(raw, Bands) else raw.mode
-        return Seen(self.split, name, picture.width, picture.height, mode, digest.hexdigest())
+        raw = self.images.read(index)
+        mode = raw.mode if isinstance(raw, Image) else "bands"
+        size = picture.width, picture.height
+        return Seen(self.split, name, *size, mode, digest.hexdigest(), look=look(self.images, index))
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ def scan(recipe: Recipe, data: Listed) -> list[Seen]:
 
 
 def _look(recipe: Recipe, split: str, images: Images) -> Iterator[Seen]:
-    train, scan = recipe.train, _Scan(split, images, recipe.preprocess.channels)
+    train, scan = recipe.train, _Scan(split, images, recipe.preprocess)
     batches = Share(len(images), 64, 0, 1).batches()
     loader = loader_of(scan, batches, list, workers=chosen_workers(train.workers), timeout=train.worker_timeout)
     for batch in loaded(loader):
@@ -135,13 +143,14 @@ class Findings:
     copies: tuple[tuple[Seen, ...], ...]
 
 
-def findings(data: Listed, seen: Sequence[Seen], largest_view: int | None) -> Findings:
+def findings(data: Listed, seen: Sequence[Seen], largest_view: int | None, given: Values = DEFAULT_VALUES) -> Findings:
     """Sum up.
 
     Args:
         data: the data set.
         seen: every image.
         largest_view: side of the largest view in pixels, for which smaller images are enlarged; None: not known.
+        given: how values become 8 bits.
     """
     good = [image for image in seen if not image.reason]
     bad = tuple(image for image in seen if image.reason)
@@ -161,6 +170,9 @@ def findings(data: Listed, seen: Sequence[Seen], largest_view: int | None) -> Fi
         if largest_view is not None and (doubt := too_small(largest_view, statistics.median(sides))) is not None:
             lines.append(f"warning: {doubt}")
         lines.append("modes: " + ", ".join(f"{mode} {count}" for mode, count in modes.most_common()))
+    looks = [image.look for image in seen if image.look is not None]
+    values, transparent = value_ranges(looks), sum(look.transparent for look in looks)
+    lines += value_lines(values, transparent, given)
     lines.append(f"copies: {extra} images are equal to another one, pixel by pixel" if extra else "no copies")
     if leaks:
         lines.append(f"{leaks} test images are in the training data too: what they measure is too good")
@@ -170,7 +182,7 @@ def findings(data: Listed, seen: Sequence[Seen], largest_view: int | None) -> Fi
     numbers = {
         "images": len(seen), **splits, "bad": len(bad), "copies": extra, "test_images_in_train": leaks,
         "classes": {split: class_sizes(images) for split, images in data.splits.items()},
-        "warnings": list(data.warnings),
+        "warnings": list(data.warnings), "values": values, "transparent": transparent,
         "smaller_than_largest_view": small, "modes": dict(modes),
         "short_side": [min(sides), statistics.median(sides), max(sides)] if sides else None,
     }  # fmt: skip
@@ -201,8 +213,9 @@ def write(found: Findings, folder: Path) -> None:
 
 def draw(recipe: Recipe, data: Listed, file: Path) -> None:
     """Draw the recipe's views of the first training images."""
-    channels = recipe.preprocess.channels
-    draw_views(file, AugmentedImages(data.splits["train"], _augmenter(recipe), channels, recipe.seed))
+    preprocess, augmenter = recipe.preprocess, _augmenter(recipe)
+    train = data.splits["train"]
+    draw_views(file, AugmentedImages(train, augmenter, preprocess.channels, recipe.seed, preprocess.values))
 
 
 def _write_rows(file: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

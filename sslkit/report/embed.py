@@ -14,9 +14,10 @@ from sslkit.engine.processor import processor
 from sslkit.errors import UserError
 from sslkit.evaluation.frozen import FrozenBackbone
 from sslkit.evaluation.runner import Progress
+from sslkit.evaluation.splits import SplitsOnce
 from sslkit.parts.dataset import Dataset, Split
 from sslkit.report.console import evaluation_bar, logging_to, say
-from sslkit.report.evaluation import loading
+from sslkit.report.evaluation import loading, reasons_by_name
 from sslkit.report.judged import Judged
 from sslkit.report.results import Embedding
 
@@ -39,18 +40,16 @@ def embed(found: Judged, out: Path | None = None) -> Embedding:
     with processor(device, None), process_group(device), logging_to(None):
         precision = Precision(train.precision, device)
         precision.warn_if_slow()
-        net, dtype = found.backbone.to(device), precision.dtype
-        with (
-            FrozenBackbone(net, device=device, precision=dtype, **loading(found.by)) as frozen,
-            evaluation_bar() as progress,
-        ):
-            table = _columns(frozen, found.data, progress)
+        splits, net, dtype = SplitsOnce(found.data), found.backbone.to(device), precision.dtype
+        frozen = FrozenBackbone(net, device=device, precision=dtype, place=splits.place, **loading(found.by))
+        with frozen, evaluation_bar() as progress:
+            table = _columns(frozen, splits, progress)
         if not len(table["names"]):
             reasons = "; the first: " + f"{frozen.bad[0].name}: {frozen.bad[0].reason}" if frozen.bad else ""
             raise UserError(f"not one image of the data could be read{reasons}; nothing is written")
         if is_first() and out is not None:
             _write(out, table)
-    unreadable = {image.name: image.reason for image in frozen.bad}
+    unreadable = reasons_by_name(frozen.bad)
     return Embedding(**table, net=found.net, file=out, unreadable=unreadable)
 
 

@@ -23,7 +23,7 @@ from sslkit.plugins.registry import Registry
 from sslkit.recipe.overrides import Override
 from sslkit.report.classifiers import keep_classifiers
 from sslkit.report.console import evaluation_bar, logging_to, say, show
-from sslkit.report.evaluation import loading
+from sslkit.report.evaluation import loading, reasons_by_name
 from sslkit.report.gains import RAW, Number, interval_text, versus
 from sslkit.report.judged import Judged
 from sslkit.report.results import Evaluation
@@ -70,7 +70,7 @@ def evaluate_backbone(found: Judged, evaluator: str | None, folder: Path) -> Eva
         keep_classifiers(result, folder)
         if is_first():
             _keep(folder, result, dict(found.of))
-    unreadable = {image.name: image.reason for image in result.bad}
+    unreadable = reasons_by_name(result.bad)
     return Evaluation(
         values=result.values,
         folder=folder,

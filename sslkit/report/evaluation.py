@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sslkit.data.loading import chosen_workers
+from sslkit.data.reading import BadImage
 from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import Length
 from sslkit.engine.distributed import is_first
@@ -38,6 +41,16 @@ def loading(recipe: Recipe | Judging) -> dict[str, Any]:
         "workers": chosen_workers(workers),
         "worker_timeout": recipe.train.worker_timeout,
     }
+
+
+def reasons_by_name(bad: Sequence[BadImage]) -> dict[str, str]:
+    """Why images could not be read, by name; with the split where files of two splits have one name."""
+    times = Counter(image.name for image in bad)
+    found = {}
+    for image in bad:
+        of = f" of the {image.split} images" if image.split and times[image.name] > 1 else ""
+        found[image.name + of] = image.reason
+    return found
 
 
 class RunEvaluation:
@@ -93,7 +106,7 @@ class RunEvaluation:
             **loading(self.recipe),
         )
         keep_classifiers(result, self.folder.pictures)
-        self.bad.note(result.bad, "evaluation")
+        self.bad.note(self._of_the_run(result.bad), "evaluation")
         # before the numbers are saved: a run that is killed and continued has both or neither
         if step in (0, self.steps.total) and result.tallies and is_first():
             write_tallies(self.folder.path, step, result.tallies)
@@ -102,6 +115,12 @@ class RunEvaluation:
                 self._told.add(name)
                 say(f"{name} is skipped: {reason}")
         return result.values
+
+    def _of_the_run(self, bad: Sequence[BadImage]) -> list[BadImage]:
+        """Images with the data that they are of: those of ``eval_data`` are not trained on, whatever their split."""
+        if self.recipe.eval_data is None:
+            return list(bad)
+        return [replace(image, split=f"eval_data/{image.split}") if image.split else image for image in bad]
 
 
 def is_due(when: EvaluateWhen, step: int, steps: Length) -> bool:

@@ -16,6 +16,7 @@ from sslkit.parts.backbone import Backbone
 from sslkit.parts.dataset import Dataset
 from sslkit.parts.weights import Net, NetWeights, WeightsMisfit, dropped_names, net_weights
 from sslkit.plugins.registry import Registry
+from sslkit.recipe.earlier import earlier_overrides
 from sslkit.recipe.load import load_judging, load_recipe
 from sslkit.recipe.model import Judging, Recipe
 from sslkit.recipe.overrides import Override
@@ -57,7 +58,8 @@ def judged_run(path: Path, which: Net | None, overrides: Sequence[Override], reg
         UserError: if there is no such run, checkpoint or net.
     """
     run, step = find_run(path)
-    recipe = load_recipe(run / "recipe.yaml", overrides, registry)
+    file = run / "recipe.yaml"
+    recipe = load_recipe(file, [*earlier_overrides(file), *overrides], registry)
     net = which or trained_for(recipe)
     by = recipe.judging(net)
     weights = _weights_of(run, step, net, recipe)

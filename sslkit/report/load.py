@@ -14,7 +14,7 @@ from sslkit.data.preprocess import normalize, preprocess_image
 from sslkit.data.reading import as_picture
 from sslkit.errors import UserError
 from sslkit.parts.backbone import Backbone
-from sslkit.parts.bands import Bands
+from sslkit.parts.bands import Bands, Numbers
 from sslkit.parts.paths import home_path
 from sslkit.parts.preprocess import Preprocess
 from sslkit.plugins.manager import load_registry
@@ -44,16 +44,18 @@ class FeatureExtractor(nn.Module):
         features: Tensor = self.backbone(images).cls
         return features
 
-    def transform(self, image: Image | Tensor | Bands) -> Tensor:
+    def transform(self, image: Image | Tensor | Bands | Numbers) -> Tensor:
         """A whole image as the backbone's input ``[C, size, size]``: resized, cropped, normalised.
 
         Args:
-            image: a PIL image, a uint8 tensor ``[C, H, W]``, or :class:`sslkit.parts.Bands`.
+            image: a PIL image, a uint8 tensor ``[C, H, W]``, :class:`sslkit.parts.Bands`, or
+                :class:`sslkit.parts.Numbers` of any type.
 
         Raises:
-            ValueError: if its number of channels is not that of ``preprocess``.
+            ValueError: if its number of channels is not that of ``preprocess``, or its values need a range.
         """
-        picture = to_channels(as_picture(image, "transform was given"), self.preprocess.channels)
+        values = self.preprocess.values
+        picture = to_channels(as_picture(image, "transform was given", values), self.preprocess.channels, values)
         return normalize(preprocess_image(picture, self.preprocess), self.preprocess)
 
 

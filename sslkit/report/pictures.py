@@ -62,7 +62,7 @@ def _shown(views: AugmentedImages, index: int) -> _Shown | None:
     sample = views[0, index]
     if not sample.readable:
         return None
-    image = read_image(views.images, sample.index, views.channels)
+    image = read_image(views.images, sample.index, views.channels, values=views.values)
     draws = views.draws(0, index, len(sample.bad), image.size)
     made = [_picture(view) for view in _views_of(sample, views.augmenter)]
     return _Shown(views.images.name(sample.index), _picture(to_pixels(image)), made, draws)

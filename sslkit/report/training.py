@@ -36,6 +36,7 @@ from sslkit.parts.dataset import Dataset, Images
 from sslkit.parts.watcher import RunInfo
 from sslkit.plugins.registry import Registry
 from sslkit.recipe.continuing import Changes, Kind, effects_of
+from sslkit.recipe.earlier import as_begun
 from sslkit.recipe.load import completed
 from sslkit.recipe.model import Recipe
 from sslkit.report.closing import show_results
@@ -54,6 +55,9 @@ log = logging.getLogger("sslkit")
 def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool, registry: Registry, extend: bool = False) -> RunResult:
     """Train from a resolved recipe (see :func:`sslkit.fit`)."""
     folder = RunFolder(out or Path("runs") / Path(recipe.source).stem)
+    if not fresh:
+        # before any rank may write there
+        recipe = as_begun(recipe, folder.path / "recipe.yaml")
     device = choose_device(recipe.train.device)
     with processor(device, recipe.train.threads), process_group(device, recipe.train.rank_timeout):
         try:
@@ -195,8 +199,9 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device, changes: C
     with first_decides():
         watching = Watching(watchers(recipe) if is_first() else {})
     bad = BadImages(folder.path / "bad_images.csv", max(1, int(recipe.train.max_bad_fraction * len(images))))
+    bad.take_up(images, recipe.preprocess)
     if is_first():
-        short_side = median_short_side(found, recipe.preprocess.channels)
+        short_side = median_short_side(found, recipe.preprocess.channels, recipe.preprocess.values)
         _tell_doubts(run, len(images), min(short_side, recipe.train.short_side or short_side))
     judges = {key: judge for key, judge in judges.items() if key not in skipped}
     for key, reason in skipped.items():
@@ -205,7 +210,7 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device, changes: C
         recipe, judges, judged, folder, run.precision, steps, bad,
         lambda label, done, total: watching.call("evaluation_progress", label=label, done=done, total=total),
     )  # fmt: skip
-    views = AugmentedImages(images, run.augmenter, recipe.preprocess.channels, recipe.seed)
+    views = AugmentedImages(images, run.augmenter, recipe.preprocess.channels, recipe.seed, recipe.preprocess.values)
     with first_decides():
         if is_first():
             check_readable(views, recipe.data.where)

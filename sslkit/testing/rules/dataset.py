@@ -9,6 +9,7 @@ import PIL.Image
 import torch
 from torch import Tensor
 
+from sslkit.parts.bands import Numbers
 from sslkit.parts.dataset import Images
 from sslkit.testing.case import Case, require, untouched_generators
 
@@ -23,8 +24,8 @@ def _some(images: Images) -> list[int]:
     return sorted({0, len(images) // 2, len(images) - 1})
 
 
-def _array(image: PIL.Image.Image | Tensor) -> np.ndarray:
-    return np.asarray(image)
+def _array(image: PIL.Image.Image | Tensor | Numbers) -> np.ndarray:
+    return image.values if isinstance(image, Numbers) else np.asarray(image)
 
 
 def splits(case: Case) -> None:
@@ -39,7 +40,7 @@ def splits(case: Case) -> None:
 
 
 def images(case: Case) -> None:
-    """Images are PIL images or uint8 ``[C, H, W]``, the same each time, read without a global random generator."""
+    """Images are PIL images, uint8 ``[C, H, W]`` or ``Numbers``, the same each time, without a global generator."""
     for which, split in _splits(case).items():
         for index in _some(split):
             with untouched_generators():
@@ -50,7 +51,9 @@ def images(case: Case) -> None:
                     good, f"image {index} of {which} is a tensor {one.dtype} {tuple(one.shape)}, not uint8 [C, H, W]"
                 )
             else:
-                require(isinstance(one, PIL.Image.Image), f"image {index} of {which} is a {type(one).__name__}")
+                require(
+                    isinstance(one, PIL.Image.Image | Numbers), f"image {index} of {which} is a {type(one).__name__}"
+                )
             require(np.array_equal(_array(one), _array(again)), f"image {index} of {which} is another the second time")
 
 
