@@ -1,7 +1,8 @@
 """The quickstart over several seeds: how long it takes, and what it learns beyond random weights and raw pixels.
 
     python benchmarks/quickstart.py
-    python benchmarks/quickstart.py --recipe quickstart_vit --seeds 0 1 2 --name quickstart_vit
+    python benchmarks/quickstart.py --recipe quickstart_digits
+    python benchmarks/quickstart.py --recipe quickstart_vit --seeds 0 1 2
 
 Each seed is one command ``sslkit fit``. Writes docs/benchmarks/NAME.md and NAME.json.
 """
@@ -61,7 +62,9 @@ def evaluations(summaries: dict[int, dict[str, Any]]) -> list[list[object]]:
     rows: list[list[object]] = []
     for key in (key for key in first if key.endswith("top1") and f"start/{key}" in first):
         if "raw_pixels" in key:  # the same before and after: no network is in it
-            rows.append(row(key, key, summaries))
+            learned = key.replace("raw_pixels_", "")
+            beyond = {seed: {key: s[learned] - s[key]} for seed, s in summaries.items()}
+            rows += [row(key, key, summaries), row(f"{learned}, beyond raw pixels", key, beyond)]
             continue
         gains = {seed: {key: s[key] - s[f"start/{key}"]} for seed, s in summaries.items()}
         rows += [
@@ -92,7 +95,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="quickstart")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
-    parser.add_argument("--name", default="quickstart", help="of the page")
+    parser.add_argument("--name", help="of the page (default: the recipe's)")
     parser.add_argument("--out", type=Path, default=page.PAGES, help="folder for the page")
     args = parser.parse_args()
     command = shlex.join(["python", "benchmarks/quickstart.py", *page.without_out(sys.argv[1:])])
@@ -100,7 +103,7 @@ def main() -> None:
     summaries = measure(args)
     top = page.heading(f"{args.recipe}, {len(summaries)} seeds", command, machine)
     data = {"command": command, "machine": machine, "seeds": {str(seed): s for seed, s in summaries.items()}}
-    page.write(args.name, top + body(summaries), data, args.out)
+    page.write(args.name or Path(args.recipe).stem, top + body(summaries), data, args.out)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from sslkit.recipe.load import load_recipe
+from sslkit.recipe.overrides import Override
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -51,3 +55,15 @@ def test_the_quickstart_page_tells_before_and_after(tmp_path: Path, subprocess_e
     assert 50 < before < 100
     assert f"| teacher/knn/k20_top1, random weights | {before:.2f} | {before:.2f} +- 0.00 |" in page
     assert f"| teacher/knn/k20_top1, gain | {after - before:.2f} |" in page
+
+
+def test_every_method_has_a_recipe_on_clip_art(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    methods = importlib.import_module("methods")
+    for method in methods.METHODS:
+        words = methods.on_clipart(method)
+        overrides = [Override(*word.removeprefix("--").split("=", 1), from_command_line=True) for word in words]
+        recipe = load_recipe(f"{method}_fashion", overrides)
+        assert (recipe.data.name, recipe.preprocess.channels, recipe.train.epochs) == ("clipart", 3, 40)
+        assert recipe.augment.options["hue"] == {"simclr": 0.2, "swav": 0.2}.get(method, 0.1) or method == "supervised"
+        assert recipe.augment.options["jitter"] == (0.0 if method == "supervised" else 0.8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
 import tomllib
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -32,6 +33,15 @@ def test_every_plugin_set_is_in_the_wheel() -> None:
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert set(wheel["packages"]) == {"sslkit", *(f"plugins/{name}" for name in SETS)}
     assert wheel["force-include"] == {"recipes": "sslkit/recipes"}
+
+
+def test_the_wheel_takes_data_files_along() -> None:
+    # hatchling takes every file of a package that git does not ignore
+    folder = ROOT / "plugins" / "sslkit_vision"
+    files = [folder / "clipart.zip", folder / "clipart.md"]
+    assert all(file.is_file() for file in files)
+    ignored = subprocess.run(["git", "check-ignore", *files], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ignored.stdout == ""
 
 
 def test_every_plugin_set_is_under_the_import_contracts() -> None:

@@ -51,7 +51,11 @@ SMALLER = {
     "small_convnet": {"widths": [8, 16]},
 }
 #: Recipes that run on a CPU as they are.
-SMALL = [shipped.name for shipped in SHIPPED if shipped.name.startswith("quickstart") or "_fashion" in shipped.name]
+SMALL = [
+    shipped.name
+    for shipped in SHIPPED
+    if shipped.name.startswith(("quickstart", "clipart")) or "_fashion" in shipped.name
+]
 PUBLISHED = [shipped.name for shipped in SHIPPED if shipped.name not in SMALL]
 METHODS = ("dino", "simclr", "mocov2", "mocov3", "byol", "simsiam", "swav", "barlow", "vicreg", "supervised")
 #: Options of heads and losses that make them small, by name.

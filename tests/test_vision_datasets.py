@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sslkit.errors import UserError
+from sslkit_vision import clipart
 from sslkit_vision.cifar import Cifar10, Cifar100
+from sslkit_vision.clipart import Clipart
 from sslkit_vision.digits import Digits
 from sslkit_vision.fashion_mnist import FashionMNIST
 from sslkit_vision.synthetic import Synthetic
@@ -179,7 +185,69 @@ def test_senseless_synthetic_options_are_refused(options):
         Synthetic(**options)
 
 
-@pytest.mark.parametrize("make", [Digits, Synthetic])
+CLIPART_CLASSES = (
+    "animals", "flags", "food", "geography", "office", "patterns", "people", "recreation", "shapes", "signs", "tools",
+    "transportation",
+)  # fmt: skip
+
+
+def thumbnails(images):
+    """[N, 16 * 16 * 3] of 0..255."""
+    small = [images.read(index).resize((16, 16), Image.Resampling.BOX) for index in range(len(images))]
+    return np.stack([np.asarray(image, dtype=np.float64).ravel() for image in small])
+
+
+def test_clipart_has_the_classes_and_counts_that_its_page_tells():
+    data = Clipart()
+    train, test = data.split("train"), data.split("test")
+    assert train.classes == test.classes == CLIPART_CLASSES
+    page = Path(clipart.__file__).with_name("clipart.md").read_text()
+    told = re.findall(r"^\| (\w+) \| ([\d,]+) \| ([\d,]+) \|$", page, re.MULTILINE)
+    counts = [np.bincount(labels(images), minlength=12) for images in (train, test)]
+    assert told == [
+        *((name, str(counts[0][label]), str(counts[1][label])) for label, name in enumerate(CLIPART_CLASSES)),
+        ("all", f"{len(train):,}", f"{len(test):,}"),
+    ]
+    assert (train.read(0).mode, train.read(0).size) == ("RGB", (64, 64))
+    assert train.name(0).split("/")[0] == train.classes[train.label(0)]
+
+
+def test_no_test_image_of_clipart_is_a_copy_of_another_image():
+    data = Clipart()
+    train, test = thumbnails(data.split("train")), thumbnails(data.split("test"))
+    for queries, others in ((test, train), (test, test)):
+        distances = np.square(queries).sum(1)[:, None] + np.square(others).sum(1) - 2 * queries @ others.T
+        if others is queries:
+            np.fill_diagonal(distances, np.inf)
+        assert (distances / train.shape[1]).min() >= 100
+
+
+def test_clipart_is_on_white_and_not_blank():
+    test = pixels(Clipart().split("test"))
+    assert (test[:, 0] == 255).all()
+    assert (test.min(axis=(1, 2, 3)) < 240).all()
+
+
+def test_the_first_images_of_clipart_are_a_sample_of_its_classes():
+    some = Clipart(train_images=200)
+    assert len(some.split("train")) == 200
+    assert np.bincount(labels(some.split("train")), minlength=12).min() > 0
+    assert len(some.split("test")) == len(Clipart().split("test"))
+    assert some.split("train").classes == CLIPART_CLASSES
+    with pytest.raises(UserError, match="train_images"):
+        Clipart(train_images=0)
+
+
+def test_images_of_clipart_travel_without_their_pixels_and_hold_no_file_open():
+    train = Clipart().split("train")
+    before = set(os.listdir("/proc/self/fd"))
+    train.read(5).load()
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert len(pickle.dumps(train)) < 200_000
+    assert train.stamp(5) == pickle.loads(pickle.dumps(train)).stamp(5) != train.stamp(6)
+
+
+@pytest.mark.parametrize("make", [Digits, Synthetic, Clipart])
 def test_images_pickle(make):
     train = make().split("train")
     copy = pickle.loads(pickle.dumps(train))

@@ -20,6 +20,7 @@ def sslkit_register(registry: Registrar) -> None:
     registry.dataset("imagenet", "sslkit_vision.imagenet:ImageNet")
     registry.dataset("digits", "sslkit_vision.digits:Digits")
     registry.dataset("fashion_mnist", "sslkit_vision.fashion_mnist:FashionMNIST")
+    registry.dataset("clipart", "sslkit_vision.clipart:Clipart")
     registry.dataset("cifar10", "sslkit_vision.cifar:Cifar10")
     registry.dataset("cifar100", "sslkit_vision.cifar:Cifar100")
     registry.dataset("synthetic", "sslkit_vision.synthetic:Synthetic")
