@@ -34,6 +34,8 @@ def test_a_part_that_fails_is_named() -> None:
 def test_what_all_meet_alike_one_process_of_each_machine_tells(
     rank: str, local_rank: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for name, value in {"WORLD_SIZE": "16", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("LOCAL_RANK", local_rank)
     assert _tell(UserError("no"), 2) == 2

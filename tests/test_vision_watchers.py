@@ -168,11 +168,10 @@ def test_a_failing_run_closes_the_bar(tmp_path, screen):
     assert text.getvalue().rstrip().endswith("\x1b[?25h")
 
 
-def test_the_status_line_shows_what_there_is():
-    assert status({}, None) == ("", "")
+def test_the_status_shows_what_there_is():
+    assert status({}) == ((), "")
     latest = {"loss": 5.0, "lr": 5e-4, "dino/teacher_entropy": 6.25, "time/images_per_second": 99.6, "other": 1.0}
-    numbers = "loss 5.0000  teacher entropy 6.250  lr 5.00e-04"
-    assert status(latest, 3725.2) == (numbers, "100 images/s  1:02:05 left")
+    assert status(latest) == (("loss 5.0000", "teacher entropy 6.250", "lr 5.00e-04"), "100 images/s")
 
 
 def test_a_senseless_interval_is_refused():

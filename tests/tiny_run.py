@@ -83,7 +83,7 @@ def assert_equal_runs(one: Path, other: Path) -> None:
 
 def processes_below(parent: int, what: str) -> list[int]:
     """Processes below ``parent`` whose command line has ``what`` in it."""
-    found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    found = subprocess.run(["ps", "-ww", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in found.splitlines()[1:]]
     below, grew = {parent}, True
     while grew:

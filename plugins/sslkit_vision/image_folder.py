@@ -85,6 +85,7 @@ def existing_folder(root: str) -> Path:
             raise UserError(f"root is {root!r}: there is no such folder")
         if not folder.is_dir():
             raise UserError(f"root is {root!r}: that is a file, and a folder of images is expected")
+        os.scandir(folder).close()
     except PermissionError as error:
         raise UserError(f"root is {root!r}: no permission to read it") from error
     return folder

@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import rich
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 import sslkit
 from sslkit.errors import UserError
-from sslkit.parts import Position, Row, RunInfo, Watcher
+from sslkit.parts import Position, Row, RunInfo, Watcher, tell
+from sslkit_vision.live_bar import NotebookBar, Picture, Task, TerminalBar
+from sslkit_vision.time_left import TimeLeft
 
 #: Seconds between two lines within an epoch, however short its tenth is.
 _LEAST_SECONDS = 2.0
@@ -22,51 +23,50 @@ _LEAST_SECONDS = 2.0
 class ProgressDisplay(Watcher):
     """Shows epoch, step, loss, teacher entropy, learning rate, images/s and time left, and every evaluation's numbers.
 
-    A live bar on a terminal. Elsewhere plain lines: one at the end of every epoch, and within long epochs after each
-    tenth or ``every_seconds``, whichever comes first.
+    A live bar on a terminal, and in a notebook one output that is updated in place. Elsewhere plain lines: one at the
+    end of every epoch, and within long epochs after each tenth or ``every_seconds``, whichever comes first.
 
     Args:
-        display: ``auto``: the bar on a terminal, else lines.
-        every_seconds: seconds after which a line is due within an epoch.
+        display: ``auto``: the bar on a terminal and in a notebook, else lines.
+        every_seconds: seconds after which a line is due within an epoch or an evaluation.
     """
 
     def __init__(self, display: Literal["auto", "bar", "lines"] = "auto", every_seconds: float = 10.0) -> None:
         if not every_seconds > 0:
             raise UserError(f"every_seconds is {every_seconds}: it must be above 0")
         self._display, self._every_seconds = display, every_seconds
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._bar: TerminalBar | NotebookBar | None = None
         self._latest: dict[str, float] = {}
-        self._clock: tuple[float, int] | None = None
+        self._numbers: tuple[str, ...] = ()
+        self._pace = ""
+        self._evaluation: Task | None = None
         self._line_at = (0.0, 0)
 
     @sslkit.hookimpl
     def fit_start(self, run: RunInfo) -> None:
         """Open the display."""
         self._run, self._done = run, run.start_step
+        self._stop = run.stop or run.total
+        self._left = TimeLeft(self._stop, run.evaluations)
         self._line_at = (time.monotonic(), run.start_step)
-        console = rich.get_console()
-        if self._display == "bar" or (self._display == "auto" and console.is_terminal):
-            columns = TextColumn("{task.description}"), BarColumn(bar_width=12), TextColumn("{task.fields[status]}")
-            self._bar = Progress(*columns, console=console, refresh_per_second=4)
-            self._task = self._bar.add_task(self._where("\n"), total=run.total, completed=run.start_step, status="")
-            self._bar.start()
+        self._bar = _bar_of(self._display, self._picture)
 
     @sslkit.hookimpl
     def step_end(self, at: Position) -> None:
         """Move the bar; no tensor is read."""
         self._done = at.step + 1
-        if self._clock is None:
-            self._clock = (time.monotonic(), self._done)
+        self._left.stepped(self._done, time.monotonic())
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, description=self._where("\n"))
+            self._bar.changed()
 
     @sslkit.hookimpl
     def rows_logged(self, rows: Sequence[Row]) -> None:
         """Take the newest numbers; a line if one is due."""
         self._latest.update((row.name, row.value) for row in rows)
+        # made here: the bar looks at them in a thread of its own
+        self._numbers, self._pace = status(self._latest)
         if self._bar is not None:
-            self._bar.update(self._task, status="\n".join(self._status()))
+            self._bar.changed()
             return
         since, steps = time.monotonic() - self._line_at[0], self._done - self._line_at[1]
         tenth = steps * 10 >= self._run.steps_per_epoch and since >= _LEAST_SECONDS
@@ -80,14 +80,31 @@ class ProgressDisplay(Watcher):
             self._line()
 
     @sslkit.hookimpl
+    def evaluation_progress(self, label: str, done: int, total: int) -> None:
+        """How far the evaluator is that runs; a line where that takes long."""
+        now = time.monotonic()
+        self._left.evaluation_began(now)
+        text = f"evaluating: {label.replace('/', ' ')}" + (f"  {done}/{total} images" if total else "")
+        self._evaluation = Task(text, done, total)
+        if self._bar is not None:
+            self._bar.changed()
+        elif now - self._line_at[0] >= self._every_seconds:
+            self._line_at = (now, self._line_at[1])
+            tell(text)
+
+    @sslkit.hookimpl
     def evaluation_end(self, step: int, values: Mapping[str, float]) -> None:
         """The headline of every evaluator in one line; the others are in ``metrics.csv``."""
+        self._left.evaluation_over(step, time.monotonic())
+        self._evaluation = None
         first: dict[str, str] = {}
         for name, value in values.items():
-            first.setdefault(name.rpartition("/")[0], f"{name} {value:.4g}")
+            first.setdefault(name.rpartition("/")[0], f"{self._run.in_words(name)} {value:.4g}")
         numbers = "  ".join(first.values())
         when = f"after {step / self._run.steps_per_epoch:.4g} epochs" if step else "before training"
-        self._print(f"evaluation {when}: {numbers or 'nothing to measure'}")
+        text = f"evaluation {when}: {numbers or 'nothing to measure'}"
+        if self._bar is None or not self._bar.line(text):
+            tell(text)
 
     @sslkit.hookimpl
     def fit_end(self, summary: Mapping[str, Any]) -> None:
@@ -96,52 +113,53 @@ class ProgressDisplay(Watcher):
 
     @sslkit.hookimpl
     def run_failed(self, error: BaseException) -> None:
-        """Close the display, so that the error below it can be read; the engine tells it."""
+        """Close the display, so that the error below it can be read; the engine reports it."""
         self._close()
 
-    def _where(self, between: str = "  ") -> str:
+    def _where(self) -> str:
         per_epoch = self._run.steps_per_epoch
         epoch = max(1, math.ceil(self._done / per_epoch))
-        return f"epoch {epoch}/{math.ceil(self._run.total / per_epoch)}{between}step {self._done}/{self._run.total}"
+        return f"epoch {epoch}/{math.ceil(self._stop / per_epoch)}  step {self._done}/{self._stop}"
 
-    def _status(self) -> tuple[str, str]:
-        return status(self._latest, self._seconds_left())
+    def _time_left(self) -> str:
+        seconds = self._left.seconds(self._done, time.monotonic())
+        return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
 
-    def _seconds_left(self) -> float | None:
-        if self._clock is None or self._done <= self._clock[1]:
-            return None
-        began, first = self._clock
-        return (time.monotonic() - began) / (self._done - first) * (self._run.total - self._done)
+    def _picture(self) -> Picture:
+        training = Task(self._where(), self._done, self._stop, self._time_left())
+        tasks = (training,) if self._evaluation is None else (training, self._evaluation)
+        return Picture(tasks, [part for part in (*self._numbers, self._pace) if part])
 
     def _line(self) -> None:
         self._line_at = (time.monotonic(), self._done)
-        self._print("  ".join(part for part in (self._where(), *self._status()) if part))
-
-    def _print(self, text: str) -> None:
-        rich.get_console().print(text, markup=False, highlight=False, soft_wrap=True)
+        tell("  ".join(part for part in (self._where(), *self._numbers, self._pace, self._time_left()) if part))
 
     def _close(self) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.close()
             self._bar = None
 
 
-def status(latest: Mapping[str, float], seconds_left: float | None) -> tuple[str, str]:
-    """What a person watches: the numbers that are learned by, and the pace, each short enough for half a line.
+def _bar_of(display: str, picture: Any) -> TerminalBar | NotebookBar | None:
+    console = rich.get_console()
+    if display != "lines" and console.is_jupyter:
+        return NotebookBar(picture)
+    if display == "bar" or (display == "auto" and console.is_terminal and not console.is_dumb_terminal):
+        return TerminalBar(picture)
+    return None
+
+
+def status(latest: Mapping[str, float]) -> tuple[tuple[str, ...], str]:
+    """What a person watches: the numbers that are learned by, each with its name, and the pace.
 
     Args:
         latest: the newest value of every logged name; what is not there is left out.
-        seconds_left: until the end of the run, where known.
     """
     shown = [("loss", latest.get("loss"), ".4f"), ("lr", latest.get("lr"), ".2e")]
     entropies = [value for name, value in latest.items() if name.endswith("teacher_entropy")]
     if entropies:
         shown.insert(1, ("teacher entropy", entropies[0], ".3f"))
-    parts = [f"{label} {value:{form}}" for label, value, form in shown if value is not None]
-    pace = []
+    numbers = tuple(f"{label} {value:{form}}" for label, value, form in shown if value is not None)
     rate = latest.get("time/images_per_second")
-    if rate is not None:
-        pace.append(f"{rate:.0f} images/s" if rate >= 10 else f"{rate:.2f} images/s")
-    if seconds_left is not None:
-        pace.append(f"{timedelta(seconds=round(seconds_left))} left")
-    return "  ".join(parts), "  ".join(pace)
+    pace = "" if rate is None else f"{rate:.0f} images/s" if rate >= 10 else f"{rate:.2f} images/s"
+    return numbers, pace

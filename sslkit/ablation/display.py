@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from sslkit.ablation.glance import Glance
+from sslkit.parts.terminal import stderr_is_shown, tell
 
 #: Seconds between two looks at the runs on a terminal, and between two lines that tell of them elsewhere.
 _LOOK, _LINE = 2.0, 300.0
@@ -55,7 +56,11 @@ class Display:
         self._counts = counts
         console = rich.get_console()
         shown = console.is_terminal if live is None else live
-        self._live = Live(console=console, auto_refresh=False, transient=True) if shown else None
+        self._live = (
+            Live(console=console, auto_refresh=False, transient=True, redirect_stderr=stderr_is_shown())
+            if shown
+            else None
+        )
         self._looked = self._told = time.monotonic()
 
     def open(self) -> None:
@@ -70,7 +75,7 @@ class Display:
 
     def tell(self, text: str) -> None:
         """One line."""
-        rich.get_console().print(text, markup=False, highlight=False, soft_wrap=True)
+        tell(text)
 
     def tick(self) -> None:
         """Look at the runs, if it is time to."""

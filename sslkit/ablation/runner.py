@@ -94,7 +94,7 @@ class Runner:
         """
         self._display.open()
         try:
-            with StopSignals() as signals:
+            with StopSignals(self._acknowledge) as signals:
                 why = self._loop(signals, ended)
         finally:
             for going in self._going.values():
@@ -111,7 +111,7 @@ class Runner:
         why = ""
         while self._going or (self._todo and not why):
             if not why and (why := self._why_stop(signals)):
-                self._display.tell(f"{why}: runs save first; Ctrl-C (once more) stops them at once")
+                self._display.tell(f"{why}: runs save first; Ctrl-C again stops them at once")
                 for going in self._going.values():
                     going.job.stop()
             if not why:
@@ -122,6 +122,9 @@ class Runner:
             self._display.tick()
             time.sleep(_LOOK)
         return why
+
+    def _acknowledge(self, _signal_name: str) -> None:
+        """The loop looks often enough to report a signal itself."""
 
     def _why_stop(self, signals: StopSignals) -> str:
         if signals.received:

@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from sslkit.cli.main import main
+from sslkit.cli.main import console
 
 #: ``PR_SET_PDEATHSIG`` of Linux's prctl(2).
 _SIGNAL_WHEN_THE_PARENT_DIES = 1
@@ -22,4 +22,4 @@ if __name__ == "__main__":
         ctypes.CDLL(None).prctl(_SIGNAL_WHEN_THE_PARENT_DIES, int(signal.SIGTERM))
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("500")
-    sys.exit(main(sys.argv[1:]))
+    console()

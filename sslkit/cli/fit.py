@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from shlex import quote
 
 from sslkit.cli.words import Words, add_plugin_flags
 from sslkit.errors import UserError
+from sslkit.launcher import launched
 from sslkit.parts.paths import home_path
 from sslkit.recipe.overrides import split_overrides
 from sslkit.recipe.schema import BASE, SECTIONS, Shape
@@ -44,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
 
     registry = load_registry(tuple(args.plugin), args.no_plugins)
     recipe = load_recipe(args.recipe, overrides, registry)
-    if os.environ.get("RANK", "0") == "0":  # under torchrun, the first process speaks for all
+    if launched().rank == 0:  # under torchrun, the first process speaks for all
         for note in [*recipe.notes, *registry.complaints()]:
             print(f"note: {note}", file=sys.stderr)
     if args.print_config:

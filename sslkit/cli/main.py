@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import sslkit
+from sslkit import streams
 from sslkit.errors import RunError, Stopped, UserError, nearest
+from sslkit.launcher import speaks
 
 #: Subcommand, its module (imported when it is called), and its line of help.
 COMMANDS = {
@@ -51,38 +53,44 @@ def main(argv: Sequence[str]) -> int:
     """
     told, threading.excepthook = threading.excepthook, _tell_thread
     try:
-        return _dispatch(list(argv))
+        code = _dispatch(list(argv))
+        # what was printed may still wait to be written
+        failed = streams.failure(sys.stdout)
+        return _unheard(failed) if failed is not None and code == 0 else code
     except UserError as error:
         return _tell(error, 2)
     except RunError as error:
         return _tell(error, 1)
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        streams.complain(str(stopped))
         return stopped.exit_code
     except KeyboardInterrupt:
         return _tell(UserError("interrupted"), 130)
-    except BrokenPipeError:
-        # the reader of our output has gone (`| head`): not even the flush at exit may complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and streams.unread(sys.stdout):
+            return _unheard(error)
         if error.errno not in _DISK_ERRORS:
             raise
-        return _tell(RunError(f"{error.filename or 'a file'}: {error.strerror}"), 1)
+        return _tell(RunError(f"{error.filename or 'standard output or a file'}: {error.strerror}"), 1)
     finally:
         threading.excepthook = told
 
 
 def console() -> None:
     """The console script."""
-    sys.exit(main(sys.argv[1:]))
+    streams.open_closed()
+    code = main(sys.argv[1:])
+    # what cannot be written any more must not change the exit code
+    streams.failure(sys.stdout)
+    streams.failure(sys.stderr)
+    sys.exit(code)
 
 
 def _dispatch(argv: list[str]) -> int:
     listed = "\n".join(f"  {name:9} {summary}" for name, (_, summary) in COMMANDS.items())
     text = HELP.format(commands=listed)
     if not argv:
-        print(text, end="", file=sys.stderr)
+        streams.complain(text.rstrip())
         return 2
     command, *words = argv
     if command in ("-h", "--help", "help"):
@@ -97,7 +105,6 @@ def _dispatch(argv: list[str]) -> int:
         raise UserError(f"there is no command {command!r}; {_command_hint(command)}")
     try:
         code: int = import_module(COMMANDS[command][0]).run(words)
-        sys.stdout.flush()
     except SystemExit as stop:  # argparse, after --help
         return stop.code if isinstance(stop.code, int) else 2
     return code
@@ -121,14 +128,21 @@ def _tell_thread(failed: threading.ExceptHookArgs) -> None:
         trace = trace.tb_next
     where = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace is not None else ""
     name = failed.thread.name if failed.thread is not None else "a thread"
-    print(f"WARNING: {name} failed: {failed.exc_type.__name__}: {failed.exc_value}{where}", file=sys.stderr)
+    streams.complain(f"WARNING: {name} failed: {failed.exc_type.__name__}: {failed.exc_value}{where}")
 
 
 def _tell(error: UserError | RunError, code: int) -> int:
-    rank = os.environ.get("RANK", "0")
-    if rank == "0":
-        print(f"error: {error}", file=sys.stderr)
+    if speaks():
+        streams.complain(f"error: {error}")
     # what all meet alike the first process of each machine tells: another machine may have another disk
     elif not error.on_every_rank or os.environ.get("LOCAL_RANK") == "0":
-        print(f"error in process {rank}: {error}", file=sys.stderr)
+        streams.complain(f"error in process {os.environ['RANK']}: {error}")
     return code
+
+
+def _unheard(failed: OSError) -> int:
+    """The exit code of a command whose standard output cannot be written."""
+    streams.silence(sys.stdout)
+    if isinstance(failed, BrokenPipeError):
+        return 0  # the reader had enough (`| head`)
+    return _tell(RunError(f"standard output cannot be written: {failed.strerror}", on_every_rank=True), 1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sslkit.data.reading import BadImage
+from sslkit.data.shared import shared
 from sslkit.data.whole import Source, stack_sources
 from sslkit.errors import RunError
 from sslkit.parts.augmenter import Augmenter
@@ -97,6 +98,10 @@ class Batch:
         """The same batch in page-locked memory (called by the loader's pinning thread)."""
         return self._on(Tensor.pin_memory)
 
+    def shared(self) -> Batch:
+        """The same batch, ready to leave a loader process (see :func:`sslkit.data.shared.shared`)."""
+        return self._on(shared)
+
     def views(self, augmenter: Augmenter) -> Mapping[int, Tensor]:
         """The views where the batch is, for each side in pixels uint8 ``[V, B, C, size, size]``."""
         if self.whole is None or augmenter.on_device is None:
@@ -133,7 +138,7 @@ class Collate:
         pixels = {} if sources else self._stack(samples)
         whole = stack_sources(sources) if sources else None
         enlarged = sum(sample.enlarged for sample in samples)
-        return Batch(pixels, indices, _labels(samples), bad, enlarged, whole=whole)
+        return Batch(pixels, indices, _labels(samples), bad, enlarged, whole=whole).shared()
 
     def _stack(self, samples: Sequence[Sample]) -> dict[int, Tensor]:
         pixels = {}

@@ -7,9 +7,11 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,14 +21,18 @@ from torch.utils.data import Dataset as TorchDataset
 
 from sslkit.data.batch import Batch, Collate, Sample
 from sslkit.data.reading import BadImage, UnreadableImage, read_image
+from sslkit.data.shared import NoSharedMemory, check_shared_memory, explained
 from sslkit.data.whole import Source
 from sslkit.errors import RunError, UserError, blame
+from sslkit.launcher import launched
 from sslkit.parts.augmenter import Augmenter, Draws
 from sslkit.parts.dataset import Images
 from sslkit.parts.randomness import generator
 
 #: What the main process decides about.
 _LEFT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+#: Seconds that the end of the main process takes, from its connections to the signal that its loader processes get.
+_END = 2.0
 #: Of Linux (prctl(2)): the signal that a process gets when the one that started it ends.
 _PR_SET_PDEATHSIG = 1
 
@@ -163,7 +169,7 @@ def default_workers() -> int:
     (its variable LOCAL_WORLD_SIZE).
     """
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(0, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
+    return max(0, min(8, cores // launched().on_machine - 1))
 
 
 def chosen_workers(given: int | None) -> int:
@@ -181,12 +187,23 @@ def _leave_signals(parent: int | None, _worker: int) -> None:
     # its workers itself
     for number in _LEFT_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    # what the main process is woken by is not this one's
+    signal.set_wakeup_fd(-1)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_SIGNALS)
     if sys.platform == "linux":
         # where that is killed they end at once; torch's own watch takes seconds, in which they hold the run's lock
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if parent not in (None, os.getppid()):  # killed before that line
             os._exit(1)
+        sys.excepthook = _patient
+
+
+def _patient(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Report an error of a loader process, unless it is the end of the main process that it has met: a connection of a
+    process that is killed breaks some time before that signal comes."""
+    if issubclass(kind, EOFError | ConnectionError):
+        time.sleep(_END)
+    sys.__excepthook__(kind, error, trace)
 
 
 def loader_of(
@@ -224,7 +241,13 @@ def loader_of(
 
 
 def loaded(loader: DataLoader[T]) -> Generator[T, None, None]:
-    """What a loader gives; when this is exhausted, closed or fails, its processes are gone, also those that hang."""
+    """What a loader gives; when this is exhausted, closed or fails, its processes are gone, also those that hang.
+
+    Raises:
+        LoaderFailed: if they cannot start, die or do not answer.
+    """
+    if loader.num_workers:
+        check_shared_memory(loader.num_workers)
     before = set(multiprocessing.active_children())
     # one that comes while they start would end a process that does not ignore it yet: it waits
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_SIGNALS)
@@ -235,6 +258,11 @@ def loaded(loader: DataLoader[T]) -> Generator[T, None, None]:
     workers = set(multiprocessing.active_children()) - before
     try:
         yield from batches
+    except (RuntimeError, OSError, NoSharedMemory) as error:
+        known = explained(error, [worker.exitcode for worker in workers])
+        if known is None:
+            raise
+        raise known from error
     finally:
         if workers:
             # waits for each and then sends SIGTERM, which they leave to this process; they are no one's loss now

@@ -30,6 +30,7 @@ from sslkit.errors import UserError
 from sslkit.evaluation.chunks import Share
 from sslkit.parts.bands import Bands
 from sslkit.parts.dataset import Images
+from sslkit.parts.terminal import tracked
 
 log = logging.getLogger("sslkit")
 
@@ -181,17 +182,13 @@ def _make(decoded: _Decoded, folder: Path, wanted: dict[str, Any], workers: int 
 
 
 def _write(decoded: _Decoded, file: Path, workers: int | None) -> np.ndarray:
-    from rich.console import Console
-    from rich.progress import track
-
     count = len(decoded.images)
     batches = Share(count, _AT_A_TIME, 0, 1).batches()
     loader = loader_of(decoded, batches, list, workers=chosen_workers(workers))
     table, row, place = np.zeros((count, 3), dtype=np.int64), 0, 0
     sides = slice(0, 2) if decoded.channels in _MODES else slice(1, 3)
     with closing(loaded(loader)) as arrays, file.open("wb") as out:
-        told = track(arrays, "decoding into the cache", len(batches), console=Console(stderr=True), transient=True)
-        for batch in told:
+        for batch in tracked(arrays, "decoding into the cache", len(batches)):
             for pixels in cast(list[np.ndarray | None], batch):
                 if pixels is not None:
                     table[row] = (place, *pixels.shape[sides])

@@ -14,8 +14,14 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from sslkit.engine.patience import reminding
 from sslkit.errors import RunError, UserError, lost_process
+from sslkit.launcher import Launched, launched
 from sslkit.parts.collectives import rank, world_size
+from sslkit.parts.terminal import tell
+
+#: What torch says where the first process cannot listen at MASTER_PORT.
+_NO_PORT = ("EADDRINUSE", "address already in use", "failed to bind", "failed to listen")
 
 T = TypeVar("T")
 
@@ -27,13 +33,25 @@ def choose_device(wanted: str) -> torch.device:
         wanted: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        UserError: if CUDA is wanted and there is none.
+        UserError: if CUDA is wanted and there is none, or the launcher's variables name no device of this machine.
     """
+    place = launched()
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UserError("train.device: cuda is wanted, but this machine has no CUDA device; use cpu or auto")
     if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if place.local_rank is None and place.processes > 1:
+        raise UserError(
+            f"WORLD_SIZE is {place.processes} in the environment, but LOCAL_RANK is not set: it says which GPU of its "
+            "machine each process takes; torchrun sets it, and `unset WORLD_SIZE` trains in one process"
+        )
+    devices = torch.cuda.device_count()
+    if (place.local_rank or 0) >= devices:
+        raise UserError(
+            f"LOCAL_RANK is {place.local_rank}, but this machine shows {devices} CUDA device{'s' * (devices != 1)}: "
+            "start one process a GPU (torchrun --nproc_per_node), or use --train.device cpu"
+        )
+    return torch.device("cuda", place.local_rank or 0)
 
 
 @contextmanager
@@ -45,18 +63,17 @@ def process_group(device: torch.device, timeout: float = 1800.0) -> Iterator[Non
         timeout: seconds that a process waits for another one before it gives up.
 
     Raises:
+        UserError: if the launcher's variables make no sense, or the port that they name is taken.
         RunError: if another process is lost where nothing else explains it.
     """
+    place = launched()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    if place.processes == 1 or dist.is_initialized():
         yield
         return
     try:
-        if device.type == "cuda":
-            dist.init_process_group("nccl", device_id=device, timeout=timedelta(seconds=timeout))
-        else:
-            dist.init_process_group("gloo", timeout=timedelta(seconds=timeout))
+        _join(device, place, timedelta(seconds=timeout))
         yield
     except RuntimeError as error:
         lost = lost_process(error, "outside a step")
@@ -67,6 +84,34 @@ def process_group(device: torch.device, timeout: float = 1800.0) -> Iterator[Non
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _join(device: torch.device, place: Launched, timeout: timedelta) -> None:
+    """Meet the other processes, and say so where that takes long.
+
+    Raises:
+        UserError: if this process cannot listen at the port that all of them meet at.
+    """
+    where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    waits = (
+        f"process {place.rank} waits at {where} (MASTER_ADDR:MASTER_PORT) for all {place.processes} processes of this "
+        f"run to start, for at most {timeout.total_seconds():.0f} s (train.rank_timeout)"
+    )
+    try:
+        with reminding(lambda: waits, tell):
+            if device.type == "cuda":
+                dist.init_process_group("nccl", device_id=device, timeout=timeout)
+            else:
+                dist.init_process_group("gloo", timeout=timeout)
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _NO_PORT):
+            raise
+        raise UserError(
+            f"MASTER_PORT: the first process of the run cannot listen at port {os.environ['MASTER_PORT']} of this "
+            "machine: another program, maybe another run, uses it; set MASTER_PORT to a free one "
+            "(torchrun: --master_port)",
+            on_every_rank=False,
+        ) from error
 
 
 def wrap(net: nn.Module, device: torch.device) -> nn.Module:

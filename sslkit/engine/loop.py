@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Protocol
 
 from sslkit.data.batch import Batch
 from sslkit.data.enlarged import EnlargedImages
 from sslkit.data.loading import MAX_REPLACEMENTS, AugmentedImages, StepSampler, chosen_workers, loaded, make_loader
 from sslkit.data.reading import BadImage
+from sslkit.data.shared import LoaderFailed
 from sslkit.engine.bad_images import BadImages
 from sslkit.engine.build import Length
 from sslkit.engine.compile_failure import compile_failure
@@ -19,6 +21,8 @@ from sslkit.engine.fingerprint import fingerprint
 from sslkit.engine.hooks import Watching
 from sslkit.engine.metrics import Recorder
 from sslkit.engine.out_of_memory import out_of_memory
+from sslkit.engine.patience import reminding
+from sslkit.engine.reporting import say
 from sslkit.engine.run import Run
 from sslkit.engine.saving import Saving
 from sslkit.engine.signals import StopSignals
@@ -31,9 +35,6 @@ from sslkit.parts.dataset import Images
 from sslkit.parts.position import Position
 from sslkit.parts.watcher import Row
 from sslkit.recipe.settings import Train
-
-#: What torch's loader says when a worker is gone or silent.
-_LOADER_WORDS = ("exited unexpectedly", "DataLoader timed out", "is killed by signal")
 
 
 class Evaluation(Protocol):
@@ -79,27 +80,38 @@ class Loop:
         self.standing = Standing(data=fingerprint(images))
         self.enlarged = EnlargedImages(max(view.size for view in run.augmenter.views))
         self.recorder = Recorder(steps.steps_per_epoch, train.batch_size)
+        #: What is under way, for the person who wonders.
+        self.doing = "starting"
+        self._saved: int | None = None
 
     def resume(self) -> bool:
         """Take up the newest whole checkpoint; whether there was one (see :meth:`Saving.resume`)."""
         found = self.saving.resume(self.standing.data)
         self.standing = found or self.standing
+        self._saved = found.step if found else None
         return found is not None
 
     def fit(self) -> Standing:
         """Make the steps that are left, evaluate, and save.
 
         Raises:
-            Stopped: if a signal asked for it; everything is saved then.
+            Stopped: if a signal asked for it; everything is saved then, unless it was asked for twice.
             RunError: if the run cannot go on.
         """
         if self.train.compile:
             self.run.compile_nets(self.train.cuda_graphs)
         try:
-            with StopSignals() as signals, closing(self.saving):
+            with StopSignals(self._acknowledge) as signals, closing(self.saving):
                 if self.pending():
                     self._evaluate()
                 self._steps(signals)
+        except KeyboardInterrupt as error:
+            saved = "the start" if self._saved is None else f"the checkpoint of step {self._saved}"
+            raise Stopped(
+                f"quit at step {self.standing.step} of {self.steps.total} without saving: the same command continues "
+                f"from {saved}, and makes the steps since then again",
+                signal.SIGINT,
+            ) from error
         except (RuntimeError, MemoryError, RunError) as error:
             known = self._explained(error)
             if known is None:
@@ -107,12 +119,26 @@ class Loop:
             raise known from error
         return self.standing
 
+    def _acknowledge(self, signal_name: str) -> None:
+        say(f"{signal_name}: finishing {self.doing}, then saving; Ctrl-C again quits")
+
     def pending(self) -> bool:
         """Whether the evaluation of the step where the run stands is due and not done."""
         return str(self.standing.step) not in self.standing.evaluations and self.evaluate.due(self.standing.step)
 
+    @property
+    def stop(self) -> int:
+        """The step that this process trains to."""
+        return min(self.steps.total, self.train.max_steps or self.steps.total)
+
+    def evaluated_steps(self) -> tuple[int, ...]:
+        """The steps, from where the run stands to :attr:`stop`, after which evaluators run."""
+        ends = range(0, self.stop + 1, self.steps.steps_per_epoch)
+        left = [step for step in ends if step > self.standing.step or (step == self.standing.step and self.pending())]
+        return tuple(step for step in left if self.evaluate.due(step))
+
     def _steps(self, signals: StopSignals) -> None:
-        stop = min(self.steps.total, self.train.max_steps or self.steps.total)
+        stop = self.stop
         sampler = StepSampler(
             len(self.images), self.train.batch_size, self.run.seed, self.standing.step, stop, rank(), world_size()
         )
@@ -125,15 +151,32 @@ class Loop:
     def _train(self, batches: Iterator[Batch], signals: StopSignals, stop: int) -> None:
         self.recorder.restart_clock()
         began = asked = time.perf_counter()
-        for batch in batches:
-            self.recorder.waited(time.perf_counter() - asked)
-            self.run.guard.stop_wanted = int(signals.received or 0)
-            self.run.guard.save_wanted = self.saving.minutes_passed()
-            self._step(batch)
-            now = time.perf_counter()
-            self.standing.seconds, began = self.standing.seconds + now - began, now
-            self._after_step(stop)
-            asked = began = time.perf_counter()
+        with ExitStack() as first:
+            self._loading(True)
+            first.enter_context(reminding(self._slow_start, say))
+            for batch in batches:
+                self._loading(False)
+                self.recorder.waited(time.perf_counter() - asked)
+                self.run.guard.stop_wanted = int(signals.received or 0)
+                self.run.guard.save_wanted = self.saving.minutes_passed()
+                self._step(batch)
+                first.close()
+                now = time.perf_counter()
+                self.standing.seconds, began = self.standing.seconds + now - began, now
+                self._after_step(stop)
+                self._loading(True)
+                asked = began = time.perf_counter()
+
+    def _loading(self, waits: bool) -> None:
+        self._waits, self.doing = waits, f"step {self.standing.step + 1}"
+
+    def _slow_start(self) -> str:
+        """Why the first step may take long."""
+        workers = chosen_workers(self.train.workers)
+        if self._waits:
+            return f"the first batch takes long: images are read and cropped in {workers or 'no'} loader processes"
+        why = ": the nets are being compiled (train.compile)" if self.train.compile else ""
+        return f"the first step takes long on {self.run.device}{why}"
 
     def _step(self, batch: Batch) -> None:
         self._note_bad(batch)
@@ -174,13 +217,13 @@ class Loop:
     def _explained(self, error: Exception) -> RunError | None:
         """What an error of torch's own means, where it is known; a part may be blamed for it already."""
         at = f"at step {self.standing.step}"
+        if isinstance(error, LoaderFailed):
+            return RunError(f"{at}: {error}")
         if isinstance(error, RunError):
             cause = error.__cause__
             if cause is None:
                 return None
             return compile_failure(cause, at) or out_of_memory(cause, self.run, self.train, at)
-        if any(words in str(error) for words in _LOADER_WORDS):
-            return RunError(f"a loader process died or hung {at}: {error}")
         return out_of_memory(error, self.run, self.train, at) or lost_process(error, at)
 
     def _note_bad(self, batch: Batch) -> None:
@@ -211,6 +254,7 @@ class Loop:
     def _evaluate(self) -> None:
         """Evaluate what is due, and save the result with the step that it is of."""
         step = self.standing.step
+        self.doing = f"the evaluation after step {step}" if step else "the evaluation before training"
         nets = {"student": self.run.student.backbone}
         if self.run.teacher is not None and self.run.rule is not None and self.run.rule.learns:
             nets["teacher"] = self.run.teacher.backbone
@@ -227,4 +271,5 @@ class Loop:
     def _save(self, goes_on: bool = False) -> None:
         self._flush()
         self.saving.save(self.standing, goes_on)
+        self._saved = self.standing.step
         self.recorder.restart_clock()

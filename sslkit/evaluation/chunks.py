@@ -12,6 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 from sslkit.data.loading import loaded, loader_of
 from sslkit.data.preprocess import preprocess_image, to_pixels
 from sslkit.data.reading import BadImage, UnreadableImage, read_image
+from sslkit.data.shared import shared
 from sslkit.parts.bands import Picture
 from sslkit.parts.dataset import Images
 from sslkit.parts.preprocess import Preprocess
@@ -71,7 +72,7 @@ class StackChunk:
             if good
             else torch.empty(0, self.channels, self.size, self.size, dtype=torch.uint8)
         )
-        return Chunk(pixels, tuple(index for index, _ in good), bad)
+        return Chunk(shared(pixels), tuple(index for index, _ in good), bad)
 
 
 @dataclass(frozen=True)

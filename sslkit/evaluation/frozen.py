@@ -40,6 +40,7 @@ class FrozenBackbone(Frozen):
 
     Attributes:
         bad: images that could not be read so far, on any rank, each once.
+        progress: gets how many of how many images of a split this rank has worked through.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class FrozenBackbone(Frozen):
         self.backbone, self.preprocess = backbone, preprocess
         self.device, self.seed = device, seed
         self.bad: list[BadImage] = []
+        self.progress: Callable[[int, int], None] = lambda _done, _total: None
         self._batch_size, self._workers, self._timeout = batch_size, workers, worker_timeout
         self._precision = precision
         self._loan = ExitStack()
@@ -150,6 +152,7 @@ class FrozenBackbone(Frozen):
         rows = torch.empty(0, 0, device=self.device)
         indices: list[int] = []
         bad: list[BadImage] = []
+        seen = 0
         for chunk in load_chunks(
             wanted,
             batches,
@@ -158,6 +161,8 @@ class FrozenBackbone(Frozen):
             pin=self.device.type == "cuda",
         ):
             bad.extend(chunk.bad)
+            seen += len(chunk.indices) + len(chunk.bad)
+            self.progress(seen, sum(map(len, batches)))
             if not chunk.indices:
                 continue
             new = self._extract(chunk.pixels, extract)

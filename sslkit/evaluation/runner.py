@@ -29,6 +29,8 @@ from sslkit.parts.randomness import keyed_randomness
 
 #: Evaluators by id, each with the nets that it judges.
 Specs = Mapping[str, tuple[Evaluator, tuple[str, ...]]]
+#: Label of an evaluator, images done, of how many.
+Progress = Callable[[str, int, int], None]
 _METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -79,6 +81,7 @@ def run_evaluators(
     precision: torch.dtype | None,
     out_dir: Path,
     worker_timeout: float = 300.0,
+    progress: Progress | None = None,
 ) -> EvaluationResult:
     """Judge nets by every evaluator that wants them; on all ranks together, with the same arguments.
 
@@ -88,6 +91,8 @@ def run_evaluators(
         specs: evaluators by id, and the nets they want; ``teacher`` means the student where there is no teacher.
         nets: backbones by name, on ``device``, not wrapped.
         data: the evaluation data.
+        progress: gets the label of the evaluator that runs, and how many of how many images it has worked through on
+            this rank; 0 of 0 when it begins.
         out_dir: artifacts go to ``out_dir/NET/ID/``; nothing is made there without artifacts.
         preprocess, device, seed, batch_size, workers, precision, worker_timeout: see :class:`FrozenBackbone`.
 
@@ -105,20 +110,31 @@ def run_evaluators(
         precision=precision,
         worker_timeout=worker_timeout,
     )
-    return _judge(specs, nets, _SplitsOnce(data), borrow, out_dir)
+    return _judge(specs, nets, _SplitsOnce(data), borrow, out_dir, progress or _silent)
 
 
 def _judge(
-    specs: Specs, nets: Mapping[str, Backbone], data: Dataset, borrow: Callable[[Backbone], FrozenBackbone], out: Path
+    specs: Specs,
+    nets: Mapping[str, Backbone],
+    data: Dataset,
+    borrow: Callable[[Backbone], FrozenBackbone],
+    out: Path,
+    progress: Progress,
 ) -> EvaluationResult:
     result = EvaluationResult()
     for net, wanting in _by_net(specs, nets, result).items():
         with borrow(nets[net]) as frozen:
             for key, evaluator in wanting.items():
+                frozen.progress = partial(progress, f"{net}/{key}")
+                frozen.progress(0, 0)
                 _evaluate(f"{net}/{key}", evaluator, frozen, data, out / net / key, result)
         # images that an evaluator read one by one, on one rank alone, are among them
         result.bad = list(dict.fromkeys([*result.bad, *gather_items(frozen.bad)]))
     return result
+
+
+def _silent(_label: str, _done: int, _total: int) -> None:
+    pass
 
 
 def _by_net(specs: Specs, nets: Mapping[str, Backbone], result: EvaluationResult) -> dict[str, dict[str, Evaluator]]:

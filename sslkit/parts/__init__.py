@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sslkit.parts.row_queue import RowQueue
     from sslkit.parts.schedule import Schedule, named
     from sslkit.parts.teacher import TeacherRule, paired_parameters
+    from sslkit.parts.terminal import stderr_is_shown, tell
     from sslkit.parts.views import Views, ViewSpec
     from sslkit.parts.watcher import Row, RunInfo, Watcher
     from sslkit.parts.weights import NetWeights, WeightsMisfit, net_weights, read_weights
@@ -75,6 +76,7 @@ _HOMES = {
     "row_queue": ["RowQueue"],
     "schedule": ["Schedule", "named"],
     "teacher": ["TeacherRule", "paired_parameters"],
+    "terminal": ["stderr_is_shown", "tell"],
     "views": ["ViewSpec", "Views"],
     "watcher": ["Row", "RunInfo", "Watcher"],
     "weights": ["NetWeights", "WeightsMisfit", "net_weights", "read_weights"],
@@ -89,7 +91,8 @@ __all__ = [
     "at_least_float32", "channels_first", "check_at_least", "check_positive", "common_width", "file_content",
     "file_stamp", "gather_items", "gather_with_gradient", "generator", "keyed_randomness", "logsumexp_over_ranks",
     "mean_over_ranks", "named", "net_weights", "open_image", "paired_parameters", "rank", "read_weights", "seed_of",
-    "sinkhorn", "student_views", "sum_with_gradient", "user_path", "view_partners", "whole_patches", "world_size",
+    "sinkhorn", "stderr_is_shown", "student_views", "sum_with_gradient", "tell", "user_path", "view_partners",
+    "whole_patches", "world_size",
 ]  # fmt: skip
 
 

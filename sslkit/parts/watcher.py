@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +38,9 @@ class RunInfo:
         recipe: the resolved recipe, as plain data.
         start_step: optimizer steps done before this process began: logs are cut back to it.
         pending: whether the evaluation of ``start_step`` is still to be done: its rows are cut too.
+        stop: the step that this process trains to: ``total``, or ``train.max_steps``; 0: not given.
+        in_words: what a person reads for a metric's name ``net/evaluator/metric``.
+        evaluations: the steps up to ``stop`` after which evaluators run, those that are done left out.
         total: optimizer steps of the whole run.
         steps_per_epoch: optimizer steps of one epoch.
         batch_size: images an optimizer step over all ranks.
@@ -54,6 +57,9 @@ class RunInfo:
     device: str
     world_size: int
     pending: bool = False
+    stop: int = 0
+    evaluations: tuple[int, ...] = ()
+    in_words: Callable[[str], str] = str
 
 
 class Watcher:

@@ -61,6 +61,10 @@ class WatchingHooks:
         """Fires after the last step of an epoch, before its evaluation."""
 
     @hookspec
+    def evaluation_progress(self, label: str, done: int, total: int) -> None:
+        """Fires while an evaluator (``net/id``) runs: when it begins (both 0), and as it works through images."""
+
+    @hookspec
     def evaluation_end(self, step: int, values: Mapping[str, float]) -> None:
         """Fires after the evaluators ran; ``step`` is 0 before training. Values by ``net/evaluator/metric``."""
 

@@ -6,30 +6,23 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import rich
-from rich.console import Console
 from rich.table import Table
 
 from sslkit.engine.distributed import is_first
+from sslkit.engine.reporting import log, say
+from sslkit.evaluation.runner import Progress
+from sslkit.parts import terminal
+from sslkit.streams import complain
 
-log = logging.getLogger("sslkit")
-
-
-def say(text: str) -> None:
-    """One line on the first rank's terminal and in the log."""
-    log.info(text)
-    if is_first():
-        # the console that a live progress bar uses too, so that the line stands above the bar
-        _print(rich.get_console(), text, highlight=False, markup=False, soft_wrap=True)
+__all__ = ["evaluation_bar", "log", "logging_to", "say", "show"]
 
 
 def show(table: Table) -> None:
     """A table on the first rank's terminal, whole where standard output is a file or a pipe."""
     if is_first():
-        console = rich.get_console()
-        _print(console if console.is_terminal else Console(file=console.file, width=160), table)
+        terminal.show(table)
 
 
 class _Collector(logging.Handler):
@@ -52,12 +45,30 @@ def collected_warnings() -> Iterator[list[str]]:
         log.removeHandler(collector)
 
 
-def _print(console: Console, what: str | Table, **style: Any) -> None:
-    try:
-        console.print(what, **style)
-    except SystemExit:
-        # rich gives up where the reader of our output has gone (`| head`): the run does not
-        log.info("standard output is closed")
+@contextmanager
+def evaluation_bar() -> Iterator[Progress]:
+    """Shows how far the evaluator is that runs, on the first rank's terminal."""
+    if not is_first() or not rich.get_console().is_terminal:
+        yield lambda _label, _done, _total: None
+        return
+    with terminal.bar("evaluating") as shown:
+        (task,) = shown.task_ids
+
+        def update(label: str, done: int, total: int) -> None:
+            shown.update(task, description=label.replace("/", " "), completed=done, total=total or None)
+
+        yield update
+
+
+class _Warnings(logging.Handler):
+    """Shows warnings on standard error; on the terminal that a live line uses, above that line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if terminal.stderr_is_shown():
+            terminal.tell(text)
+        else:
+            complain(text)
 
 
 @contextmanager
@@ -67,8 +78,7 @@ def logging_to(file: Path | None) -> Iterator[None]:
     Args:
         file: None on ranks that write nothing.
     """
-    warnings = logging.StreamHandler()
-    warnings.setLevel(logging.WARNING)
+    warnings = _Warnings(logging.WARNING)
     warnings.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     handlers: list[logging.Handler] = [warnings]
     if file is not None:

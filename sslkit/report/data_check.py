@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from rich.progress import track
 from torch.utils.data import Dataset as TorchDataset
 
 from sslkit.data.loading import AugmentedImages, chosen_workers, loaded, loader_of
@@ -23,6 +22,7 @@ from sslkit.evaluation.chunks import Share
 from sslkit.parts.augmenter import Augmenter
 from sslkit.parts.bands import Bands
 from sslkit.parts.dataset import Images
+from sslkit.parts.terminal import tracked
 from sslkit.recipe.model import Recipe
 from sslkit.report.console import collected_warnings
 from sslkit.report.crop_size import too_small
@@ -106,7 +106,7 @@ def scan(recipe: Recipe, data: Listed) -> list[Seen]:
     """Every image of the data, in order."""
     found = []
     for split, images in data.splits.items():
-        found += list(track(_look(recipe, split, images), f"{split}:", total=len(images), transient=True))
+        found += list(tracked(_look(recipe, split, images), f"reading {split} images", len(images)))
     return found
 
 

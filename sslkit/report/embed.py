@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from sslkit.engine.precision import Precision
 from sslkit.engine.processor import processor
 from sslkit.errors import UserError
 from sslkit.evaluation.frozen import FrozenBackbone
+from sslkit.evaluation.runner import Progress
 from sslkit.parts.dataset import Dataset, Split
-from sslkit.report.console import logging_to, say
+from sslkit.report.console import evaluation_bar, logging_to, say
 from sslkit.report.evaluation import loading
 from sslkit.report.judged import Judged
 from sslkit.report.results import Embedding
@@ -38,8 +40,11 @@ def embed(found: Judged, out: Path | None = None) -> Embedding:
         precision = Precision(train.precision, device)
         precision.warn_if_slow()
         net, dtype = found.backbone.to(device), precision.dtype
-        with FrozenBackbone(net, device=device, precision=dtype, **loading(found.by)) as frozen:
-            table = _columns(frozen, found.data)
+        with (
+            FrozenBackbone(net, device=device, precision=dtype, **loading(found.by)) as frozen,
+            evaluation_bar() as progress,
+        ):
+            table = _columns(frozen, found.data, progress)
         if not len(table["names"]):
             reasons = "; the first: " + f"{frozen.bad[0].name}: {frozen.bad[0].reason}" if frozen.bad else ""
             raise UserError(f"not one image of the data could be read{reasons}; nothing is written")
@@ -68,12 +73,13 @@ def check_out(out: Path) -> None:
         raise UserError(f"--out {out}: there is no folder {out.absolute().parent}")
 
 
-def _columns(frozen: FrozenBackbone, data: Dataset) -> dict[str, np.ndarray]:
+def _columns(frozen: FrozenBackbone, data: Dataset, progress: Progress) -> dict[str, np.ndarray]:
     columns: dict[str, list[np.ndarray]] = {"features": [], "names": [], "splits": [], "labels": []}
     for split in SPLITS:
         images = data.split(split)
         if images is None:
             continue
+        frozen.progress = partial(progress, f"features of {split} images")
         found = frozen.features(images)
         count = len(found.indices)
         columns["features"].append(found.x.cpu().numpy())

@@ -21,7 +21,7 @@ from sslkit.evaluation.runner import EvaluationResult, run_evaluators
 from sslkit.parts.evaluator import Evaluator
 from sslkit.plugins.registry import Registry
 from sslkit.recipe.overrides import Override
-from sslkit.report.console import logging_to, say, show
+from sslkit.report.console import evaluation_bar, logging_to, say, show
 from sslkit.report.evaluation import loading
 from sslkit.report.gains import RAW, Number, interval_text, versus
 from sslkit.report.judged import Judged
@@ -53,15 +53,17 @@ def evaluate_backbone(found: Judged, evaluator: str | None, folder: Path) -> Eva
         check_evaluators(judges, wanted, found.backbone, by.preprocess, found.data)
         precision = Precision(by.train.precision, device)
         precision.warn_if_slow()
-        result = run_evaluators(
-            {key: (judge, (found.net,)) for key, judge in judges.items()},
-            {found.net: found.backbone.to(device)},
-            found.data,
-            device=device,
-            precision=precision.dtype,
-            out_dir=folder,
-            **loading(by),
-        )
+        with evaluation_bar() as progress:
+            result = run_evaluators(
+                {key: (judge, (found.net,)) for key, judge in judges.items()},
+                {found.net: found.backbone.to(device)},
+                found.data,
+                device=device,
+                precision=precision.dtype,
+                out_dir=folder,
+                progress=progress,
+                **loading(by),
+            )
         if evaluator is not None and not result.values and result.skipped:
             raise UserError(f"{evaluator} cannot judge {found.shown}: {next(iter(result.skipped.values()))}")
         if is_first():

@@ -12,7 +12,7 @@ from sslkit.engine.build import Length
 from sslkit.engine.distributed import is_first
 from sslkit.engine.precision import Precision
 from sslkit.engine.run_folder import RunFolder
-from sslkit.evaluation.runner import run_evaluators
+from sslkit.evaluation.runner import Progress, run_evaluators
 from sslkit.parts.backbone import Backbone
 from sslkit.parts.dataset import Dataset
 from sslkit.parts.evaluator import Evaluator
@@ -50,6 +50,7 @@ class RunEvaluation:
         precision: what features are computed in.
         steps: the run's length.
         bad: the list of unreadable images.
+        progress: see :func:`run_evaluators`.
     """
 
     def __init__(
@@ -61,9 +62,10 @@ class RunEvaluation:
         precision: Precision,
         steps: Length,
         bad: BadImages,
+        progress: Progress,
     ) -> None:
         self.recipe, self.judges, self.data, self.folder = recipe, judges, data, folder
-        self.precision, self.steps, self.bad = precision, steps, bad
+        self.precision, self.steps, self.bad, self.progress = precision, steps, bad, progress
         self._told: set[str] = set()
 
     def due(self, step: int) -> bool:
@@ -86,6 +88,7 @@ class RunEvaluation:
             device=self.precision.device,
             precision=self.precision.dtype,
             out_dir=self.folder.pictures,
+            progress=self.progress,
             **loading(self.recipe),
         )
         self.bad.note(result.bad, "evaluation")

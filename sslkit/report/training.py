@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from signal import SIGINT
 
 import torch
 
@@ -26,7 +27,9 @@ from sslkit.engine.processor import processor
 from sslkit.engine.run import Run
 from sslkit.engine.run_folder import RunFolder
 from sslkit.engine.saving import Saving
+from sslkit.engine.signals import StopSignals
 from sslkit.engine.summary import summarise
+from sslkit.errors import Stopped
 from sslkit.evaluation.needs import check_evaluators
 from sslkit.parts.collectives import world_size
 from sslkit.parts.dataset import Dataset, Images
@@ -63,6 +66,10 @@ def fit_recipe(recipe: Recipe, out: Path | None, fresh: bool, registry: Registry
             recipe, changes = with_precision(recipe, from_first(recipe.train.precision)), from_first(changes)
             with logging_to(folder.path / "log.txt" if is_first() else None):
                 return _fit_in(recipe, folder, device, changes)
+        except KeyboardInterrupt as error:  # while it trains, the loop knows more
+            raise Stopped(
+                "interrupted before or after training: nothing is lost; the same command continues", SIGINT
+            ) from error
         finally:
             folder.close()
 
@@ -88,8 +95,11 @@ def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device, changes: Ch
         standing = loop.fit()
     except BaseException as error:
         watching.call("run_failed", error=error)
-        # the terminal gets one sentence; what a part's author needs is in log.txt
-        log.info("the run ended early", exc_info=error)
+        if isinstance(error, Stopped):
+            log.info("%s", error)
+        else:
+            # the terminal gets one sentence; what a part's author needs is in log.txt
+            log.info("the run ended early", exc_info=error)
         raise
     if standing.step < loop.steps.total:
         limit = f"train.max_steps is {recipe.train.max_steps}"
@@ -98,10 +108,12 @@ def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device, changes: Ch
         return RunResult(folder.path, {})
     summary = summarise(standing, loop.steps, recipe.train, device) | {"bad_images": len(loop.bad)}
     watching.call("fit_end", summary=summary)
-    if is_first():
-        folder.write_summary(summary)
-        _draw("curves", lambda: draw_curves(folder, recipe))
-        show_results(folder.path, summary, words_of(recipe.evaluate))
+    # with the summary the run counts as finished: a signal does not come between it and the closing lines
+    with StopSignals(lambda name: say(f"{name}: the run is finished; showing its results")):
+        if is_first():
+            folder.write_summary(summary)
+            _draw("curves", lambda: draw_curves(folder, recipe))
+            show_results(folder.path, summary, words_of(recipe.evaluate))
     return RunResult(folder.path, summary)
 
 
@@ -116,6 +128,7 @@ def _take_over(changes: Changes, recipe: Recipe, folder: RunFolder, loop: Loop) 
 
 
 def _info(recipe: Recipe, folder: RunFolder, loop: Loop) -> RunInfo:
+    in_words = words_of(recipe.evaluate)
     return RunInfo(
         folder=folder.path,
         recipe=recipe.resolved,
@@ -126,6 +139,9 @@ def _info(recipe: Recipe, folder: RunFolder, loop: Loop) -> RunInfo:
         device=str(loop.run.device),
         world_size=world_size(),
         pending=loop.pending(),
+        stop=loop.stop,
+        evaluations=loop.evaluated_steps(),
+        in_words=lambda name: f"{name.partition('/')[0]} {in_words(name)}",
     )
 
 
@@ -187,7 +203,10 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device, changes: C
     judges = {key: judge for key, judge in judges.items() if key not in skipped}
     for key, reason in skipped.items():
         say(f"evaluate.{key} is skipped: {reason}")
-    evaluation = RunEvaluation(recipe, judges, judged, folder, run.precision, steps, bad)
+    evaluation = RunEvaluation(
+        recipe, judges, judged, folder, run.precision, steps, bad,
+        lambda label, done, total: watching.call("evaluation_progress", label=label, done=done, total=total),
+    )  # fmt: skip
     views = AugmentedImages(images, run.augmenter, recipe.preprocess.channels, recipe.seed)
     with first_decides():
         if is_first():

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sslkit.ablation.executors.base import End, Executor, Job, Task, reason_of, share_of_cores
+from sslkit.launcher import without_launcher
 
 #: Exit codes of a run that a signal asked to save and stop: 128 + SIGINT, SIGTERM, SIGUSR1.
 STOPPED_CODES = (130, 143, 138)
@@ -55,13 +56,13 @@ class _Process(Job):
 
 
 def spawn(words: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start ``sslkit`` with these words, its output appended to a log."""
+    """Start ``sslkit`` with these words, its output appended to a log; a run of its own, whoever launched this one."""
     command = [sys.executable, "-m", "sslkit.cli.child", *words]
     with log.open("ab") as file:
         # a session of its own: an interruption at the terminal reaches the runner alone, which passes it on once
         return subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
-            start_new_session=True,
+            command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            env=without_launcher(os.environ if environment is None else environment), start_new_session=True,
         )  # fmt: skip
 
 
