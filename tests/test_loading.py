@@ -14,6 +14,7 @@ from PIL import Image
 from sslkit.data.batch import Batch
 from sslkit.data.enlarged import EnlargedImages
 from sslkit.data.loading import AugmentedImages, StepSampler, default_workers, loaded, make_loader, permutation
+from sslkit.data.shared import LoaderFailed
 from sslkit.errors import RunError
 from sslkit.parts import Augmenter, Draws, Images, ViewSpec
 from sslkit_vision.digits import Digits
@@ -237,7 +238,7 @@ class Hanging(Colours):
 def test_workers_that_hang_are_an_error_and_gone_afterwards() -> None:
     sampler = StepSampler(10, 4, seed=3, start_step=0, stop_step=3)
     views = AugmentedImages(Hanging(10), Tinted(), 3, seed=3)
-    with pytest.raises(RuntimeError, match="timed out"):
+    with pytest.raises(LoaderFailed, match="timed out"):
         list(loaded(make_loader(views, sampler, workers=1, timeout=0.5, pin=False)))
     for child in multiprocessing.active_children():
         child.join(5)
