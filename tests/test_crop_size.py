@@ -10,6 +10,7 @@ from PIL import Image
 
 import sslkit
 from sslkit.cli.main import main
+from sslkit.errors import RunError, UserError
 from sslkit.report.crop_size import median_short_side, too_small
 from sslkit_vision.image_folder import ImageFolder
 from tiny_run import tiny
@@ -38,6 +39,48 @@ def test_a_handful_of_readable_images_is_measured(tmp_path: Path) -> None:
     assert images is not None
     assert median_short_side(images, 3) == 60
     assert median_short_side(images, 5) == 0
+
+
+PLUGIN = '''
+"""A data set whose author forgot what images are."""
+import numpy as np
+import sslkit
+from sslkit.parts import Dataset, Images
+
+class Arrays(Images):
+    def __len__(self):
+        return 20
+    def read(self, index):
+        if index < FIRST:
+            from PIL import Image
+            return Image.new("RGB", (32, 32))
+        return np.zeros((32, 32, 3), np.uint8)
+
+class Forgetful(Dataset):
+    """Arrays instead of images."""
+    def __init__(self) -> None:
+        pass
+    def split(self, which):
+        return Arrays() if which == "train" else None
+
+@sslkit.hookimpl
+def sslkit_register(registry):
+    registry.dataset("forgetful", Forgetful)
+'''
+
+
+@pytest.mark.parametrize(
+    ("first", "error", "said"),
+    [(0, UserError, "on image 0: TypeError: Arrays.read gave a ndarray"), (4, RunError, "data set failed on image 4")],
+)
+def test_a_data_set_that_fails_is_named_in_one_sentence(
+    tmp_path: Path, first: int, error: type[Exception], said: str
+) -> None:
+    plugin = tmp_path / f"forgetful_{first}.py"
+    plugin.write_text(PLUGIN.replace("FIRST", str(first)))
+    recipe = tiny(data={"name": "forgetful"})
+    with pytest.raises(error, match=said):
+        sslkit.fit(recipe, {"train.batch_size": 4}, out=tmp_path / "r", plugins=(plugin,))
 
 
 def test_a_run_and_data_check_name_the_sizes_and_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

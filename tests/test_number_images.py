@@ -121,6 +121,8 @@ def test_no_number_at_all_is_refused_and_some_are_black(tmp_path: Path) -> None:
         assert refused(tmp_path / _name(kind), value_range=(0, 1)) == "has no value but NaN"
     values[0] = 0.5
     assert read(save(tmp_path, "tiff", values), 1, (-1, 1))[:2, 0].tolist() == [191, 0]
+    for kind in ("f4", "i4", "u2"):
+        assert refused(save(tmp_path, "npy", np.zeros((0, 5), kind))) == "has no values"
 
 
 def test_fits_says_how_its_integers_are_meant(tmp_path: Path) -> None:

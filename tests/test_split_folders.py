@@ -109,6 +109,8 @@ def test_splits_below_the_only_folder_of_images_are_found(
         (["val", "test"], "val/, test/, and no train/"),
         (["cat", "dog", "test/cat", "test/dog"], "test/, and no train/"),
         (["birds-train", "birds-test"], "birds-train/ and birds-test/, which look like splits"),
+        (["birdtrain", "birdval"], "birdtrain/ and birdval/, which look like splits"),
+        (["TestBirds", "TrainBirds"], "TrainBirds/ and TestBirds/, which look like splits"),
         (["images/train", "images/val", "masks/train", "masks/val"], "splits below images/, masks/"),
         (["cat/train", "cat/test", "dog/train", "dog/test"], "splits below cat/, dog/"),
         (["images/train", "images/val", "previews"], "splits below images/, beside other images"),
@@ -136,7 +138,7 @@ def test_a_class_that_is_called_like_a_split_is_told(tmp_path: Path, caplog: pyt
     assert sizes(ImageFolder(str(tmp_path / "mixed"))) == (4, 0)
     assert "there is no train/: the images of test/ are trained on too" in caplog.text
     caplog.clear()
-    make(tmp_path / "kinds", "bullet train", "steam")
+    make(tmp_path / "kinds", "bullet train", "steam", "strain", "protest", "interval")
     ImageFolder(str(tmp_path / "kinds"))
     assert not caplog.messages
 
@@ -151,6 +153,8 @@ def test_imagenet_knows_other_spellings_too(tmp_path: Path, caplog: pytest.LogCa
     make(tmp_path, "Train/n01", "Train/n02", "validation/n01", "validation/n02", "test")
     assert sizes(ImageNet(str(tmp_path))) == (4, 4)
     assert "left out: test/" in caplog.text
+    with pytest.raises(UserError, match="take the data set image_folder with split_folders false"):
+        ImageNet(str(make(tmp_path / "without", "val/n01", "test/n01")))
 
 
 def test_a_run_and_data_check_print_splits_classes_and_counts(

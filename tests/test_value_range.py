@@ -85,3 +85,13 @@ def test_data_check_shows_values_and_the_option(
     assert "uint16 images reach only 4000 of 65535 and look nearly black: preprocess.value_range: [0, 4000]" in (
         capsys.readouterr().out
     )
+    # a file that says what is white is not dark
+    white = tmp_path / "white"
+    white.mkdir()
+    for most in (1023, 4095):
+        pixels = np.linspace(0, most, 4096).reshape(64, 64).astype(">u2")
+        (white / f"{most}.pgm").write_bytes(f"P5 64 64 {most}\n".encode() + pixels.tobytes())
+    assert main(["data", "check", str(white), "--out", str(tmp_path), "--train.workers", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "values: uint10 0 to 1023 (1 images), uint12 0 to 4095 (1 images)" in said
+    assert "preprocess.value_range" not in said

@@ -66,6 +66,14 @@ def asked(monkeypatch):
     return found
 
 
+def test_a_folder_is_listed_once_by_whoever_looks_at_it_first(tmp_path, asked):
+    root = tree(tmp_path / "images")
+    listing = Listing()
+    assert listing.look(root) == ([], ["cat", "dog", "eel"])
+    assert len(listing.find(root)) == 6
+    assert sorted(asked) == ["cat", "dog", "eel", "images"]
+
+
 @pytest.mark.usefixtures("settled")
 def test_folders_that_did_not_change_are_not_listed_again(tmp_path, asked):
     root, file = tree(tmp_path / "images"), tmp_path / "notes" / "listing.json"
@@ -144,7 +152,7 @@ def test_data_sets_take_a_listing(tmp_path, asked):
             assert [images.name(i) for i in range(len(images))] == [wanted.name(i) for i in range(len(wanted))]
             assert [images.label(i) for i in range(len(images))] == [0, 0, 1, 1, 2, 2]
         assert data.split("train").read(5).getpixel((0, 0)) == (1, 90, 30)
-    assert asked == ["images", "train"]  # for the splits, and for classes without images, of one level each
+    assert asked == ["images", "train"]  # whether it may be listed; folders without images, of one level
 
 
 @pytest.mark.usefixtures("settled")

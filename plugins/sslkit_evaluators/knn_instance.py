@@ -90,13 +90,12 @@ def instance_places(known: Features, asked: Features) -> Tensor:
         known: features of whole images ``[N, D]``, of any length.
         asked: features of views of the same images ``[Q, D]``; one whose image is not in ``known`` is left out.
     """
-    own = asked.indices[:, None] == known.indices[None]
-    there = own.any(dim=1)
-    own, x = own[there], F.normalize(asked.x[there.to(asked.x.device)], dim=1)
-    bank = F.normalize(known.x, dim=1)
+    there = torch.isin(asked.indices, known.indices)
+    x, bank = F.normalize(asked.x[there.to(asked.x.device)], dim=1), F.normalize(known.x, dim=1)
     places = []
-    for rows, mine in zip(x.split(_CHUNK), own.to(x.device).split(_CHUNK), strict=True):
+    for rows, indices in zip(x.split(_CHUNK), asked.indices[there].split(_CHUNK), strict=True):
         similarity = rows @ bank.T
+        mine = (indices[:, None] == known.indices[None]).to(rows.device)
         right = similarity[mine][:, None]
         places.append(((similarity >= right) & ~mine).sum(dim=1))
     return torch.cat(places) if places else torch.zeros(0, dtype=torch.int64)

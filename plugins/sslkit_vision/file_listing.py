@@ -52,6 +52,7 @@ class Listing:
     file: Path | None = None
     _known: dict[str, _Entries] = field(init=False)
     _settled: dict[str, _Entries] = field(init=False, default_factory=dict)
+    _looked_at: dict[str, _Entries] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._known = _remembered(self.file) if self.file else {}
@@ -78,6 +79,8 @@ class Listing:
             UserError: if it may not be listed.
         """
         entries, _ = self._entries(folder)
+        # whoever looks at a folder finds what lies in it next: a million names are not listed twice
+        self._looked_at[str(folder)] = entries
         return entries.files, entries.folders
 
     def _found(self, root: Path) -> list[str]:
@@ -128,8 +131,8 @@ class Listing:
             there = folder.stat()
             # not the device: a network disk's is another one on every machine
             changed = there.st_ctime_ns, there.st_ino
-            known = self._known.get(str(folder))
-            entries = known if known and known.changed == changed else _listed(folder, changed)
+            known = (self._looked_at.get(str(folder)), self._known.get(str(folder)))
+            entries = next((of for of in known if of and of.changed == changed), None) or _listed(folder, changed)
         except PermissionError as error:
             raise UserError(f"{folder}: no permission to list this folder") from error
         except OSError as error:

@@ -18,7 +18,7 @@ _AROUND = "set|sets|split|data|dataset|images|image|imgs|img|folder|samples"
 #: As in "training_set", "images_train" and "val2017", without what joins the words.
 _AFFIXED = re.compile(rf"(?:{_AROUND})?({'|'.join((*_TRAIN, *_TEST))})(?:{_AROUND})?\d{{0,4}}")
 
-_CLASSES = "if these folders are classes, set split_folders to false"
+_CLASSES = "if these folders are classes, take the data set image_folder with split_folders false"
 
 
 @dataclass(frozen=True)
@@ -139,15 +139,32 @@ def _beside_unknown(folder: Path, train: str, others: list[str], finder: ImageFi
 
 
 def _refuse_words(folder: Path, folders: list[str]) -> None:
-    """Names with the words of both splits in them, as ``mine-train`` and ``mine-val``, are hardly two classes."""
+    """Names with the words of both splits in them, as ``mine-train`` and ``mine-val``, are hardly two classes.
+
+    Nor are those that are equal but for these words, as ``minetrain`` and ``mineval``.
+    """
     words = {name: set(re.split(r"[^a-z]+", name.casefold())) for name in folders}
     train = [name for name in folders if words[name] & set(_TRAIN)]
     test = [name for name in folders if words[name] & set(_TEST)]
+    if not (train and test):
+        trains, tests = _by_rest(folders, _TRAIN), _by_rest(folders, _TEST)
+        alike = sorted(trains.keys() & tests.keys())
+        train, test = [trains[rest] for rest in alike], [tests[rest] for rest in alike]
     if train and test:
         raise UserError(
             f"root: {folder} holds {train[0]}/ and {test[0]}/, which look like splits: call them train/ and val/; "
             f"{_CLASSES}"
         )
+
+
+def _by_rest(names: list[str], words: tuple[str, ...]) -> dict[str, str]:
+    """Names that begin or end with one of these words, by what they are without it."""
+    found = {}
+    for name in names:
+        low = name.casefold()
+        rests = {rest for word in words for rest in (low.removesuffix(word), low.removeprefix(word))}
+        found |= dict.fromkeys(rests - {low}, name)
+    return found
 
 
 def _refuse_inner(root: Path, names: list[str]) -> None:

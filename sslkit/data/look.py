@@ -22,7 +22,7 @@ class Look:
     """Values of one image.
 
     Attributes:
-        kind: their type, such as ``uint8`` or ``int16``.
+        kind: their type, such as ``uint8`` or ``int16``; ``uint12`` where the file says that 4095 is white.
         least: the least of them, NaN left out.
         most: the largest.
         transparent: whether a pixel is not opaque.
@@ -64,10 +64,11 @@ def look_at(stored: Picture | Numbers) -> Look:
     if isinstance(stored, Bands):
         return _of(stored.array())
     if isinstance(stored, TiffImageFile) and pages_are_bands(stored):
-        return _of(np.stack([page.values for page in stored_pages(stored)]))
+        pages = stored_pages(stored)
+        return _of(np.stack([page.values for page in pages]), most=pages[0].most)
     if is_numbers(stored):
-        clear, numbers = stored.info.get("transparency"), stored_numbers(stored, upright).values
-        return _of(numbers, clear is not None and bool((numbers == clear).any()))
+        clear, numbers = stored.info.get("transparency"), stored_numbers(stored, upright)
+        return _of(numbers.values, clear is not None and bool((numbers.values == clear).any()), numbers.most)
     if is_wide(stored):
         wide = read_wide(stored)
         return _of(wide.colours, wide.opacity is not None and bool((wide.opacity < 255).any()))
@@ -77,10 +78,11 @@ def look_at(stored: Picture | Numbers) -> Look:
     return _of(np.asarray(colours), is_transparent(whole))
 
 
-def _of(values: np.ndarray, transparent: bool = False) -> Look:
+def _of(values: np.ndarray, transparent: bool = False, most: int | None = None) -> Look:
     if values.dtype.kind not in "biuf":
         raise ValueError(f"has values of type {values.dtype}, which are no image")
     known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
     if not known.size:
         raise ValueError("has no values")
-    return Look(str(values.dtype.newbyteorder("=")), float(known.min()), float(known.max()), transparent)
+    kind = str(values.dtype.newbyteorder("=")) if most is None else f"uint{most.bit_length()}"
+    return Look(kind, float(known.min()), float(known.max()), transparent)

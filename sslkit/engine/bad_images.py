@@ -47,7 +47,7 @@ class BadImages:
 
     def __init__(self, file: Path, most: int) -> None:
         self.file, self.most = file, most
-        rows, self._old = _read(file)
+        rows, self._whole = _read(file)
         self._listed = {row.image.key: row for row in rows}
         self._unreadable: set[int] = set()
         self._waiting: dict[tuple[str, int | str], _Listed] = {}
@@ -123,9 +123,9 @@ class BadImages:
                 "an image cannot be read and is replaced by another: %s (%s); all such images are listed in %s",
                 first.name, first.reason, self.file,
             )  # fmt: skip
-        if self._old or not self.file.exists():
+        if not (self._whole and self.file.exists()):
             write_text(self.file, _lines([_COLUMNS, *map(_row, self._listed.values())]))
-            self._old = False
+            self._whole = True
         with self.file.open("a", newline="", encoding="utf-8") as lines:
             lines.write(_lines(map(_row, new.values())))
 
@@ -139,12 +139,15 @@ def _readable(images: Images, index: int, preprocess: Preprocess) -> bool:
 
 
 def _read(file: Path) -> tuple[list[_Listed], bool]:
-    """The log's rows, and whether an older version wrote it: those had no splits, and later rows need a new header."""
+    """The log's rows, and whether rows can be appended: not to one that is not there, that an older version wrote
+    (without splits, so that it needs a new header), or whose last line a kill has cut.
+    """
     if not file.is_file():
         return [], False
     with file.open(newline="", encoding="utf-8") as lines:
-        table = csv.DictReader(lines)
-        rows = list(table)
+        text = lines.read()
+    table = csv.DictReader(io.StringIO(text, newline=""))
+    rows = list(table)
     found = []
     for row in rows:
         if not (row.get("index") or "").isdigit() or row.get("reason") is None:
@@ -152,7 +155,7 @@ def _read(file: Path) -> tuple[list[_Listed], bool]:
         met = row.get("met") or ""
         split = row.get("split") or (_TRAINED if met == "training" else "")
         found.append(_Listed(BadImage(int(row["index"]), row["name"], row["reason"], split), met))
-    return found, tuple(table.fieldnames or ()) != _COLUMNS
+    return found, tuple(table.fieldnames or ()) == _COLUMNS and text.endswith("\n")
 
 
 def _row(listed: _Listed) -> tuple[object, ...]:

@@ -26,6 +26,8 @@ def eight_bits(values: np.ndarray, value_range: ValueRange | None = None) -> np.
     kind = values.dtype.kind
     if values.dtype == np.uint8:
         return values
+    if not values.size:
+        raise ValueError("has no values")
     if kind == "b":
         return values.astype(np.uint8) * np.uint8(255)
     if kind not in "iuf":
@@ -53,7 +55,7 @@ def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def _numbers_only(values: np.ndarray, value_range: ValueRange | None) -> np.ndarray:
     """Floats with the value of black for NaN, if they are not all NaN."""
-    if values.size and np.isnan(values).all():
+    if np.isnan(values).all():
         raise ValueError("has no value but NaN")
     if value_range is None and np.isinf(values).any():
         raise ValueError(f"has infinite values; {_OPTION}")

@@ -29,7 +29,7 @@ def home_path(text: str | Path) -> Path:
     except RuntimeError:
         user = path.parts[0]
         raise UserError(
-            f"{str(text)!r}: there is no user {user[1:]!r} whose home folder this could be; write ./{path} for a "
+            f"{str(path)!r}: there is no user {user[1:]!r} whose home folder this could be; write ./{path} for a "
             f"folder that is called {user!r}"
         ) from None
 

@@ -6,22 +6,27 @@ import statistics
 from contextlib import suppress
 
 from sslkit.data.reading import UnreadableImage, read_image
+from sslkit.errors import blame
 from sslkit.parts.dataset import Images
 from sslkit.parts.preprocess import DEFAULT_VALUES, Values
 
-#: Views of so many pixels or more are made for photographs, however large those are.
+#: Views of this many pixels or more are made for photographs, however large those are.
 _FOR_PHOTOGRAPHS = 96
-#: An image whose short side is so many times the largest view is seen through a keyhole, or as a thumbnail.
+#: An image whose short side is this many times the largest view is seen through a keyhole, or as a thumbnail.
 _FAR = 3
 #: Images that are looked at, spread over the data.
 _LOOKED_AT = 5
 
 
 def median_short_side(images: Images, channels: int, values: Values = DEFAULT_VALUES) -> float:
-    """The median of the short sides of a handful of readable images in pixels; 0 if none can be read."""
+    """The median of the short sides of a handful of readable images in pixels; 0 if none can be read.
+
+    Raises:
+        RunError: if the data set itself fails.
+    """
     sides = []
     for index in range(0, len(images), max(1, len(images) // _LOOKED_AT)):
-        with suppress(UnreadableImage):
+        with blame("the data set", f"on image {index}"), suppress(UnreadableImage):
             sides.append(min(read_image(images, index, channels, values=values).size))
         if len(sides) == _LOOKED_AT:
             break

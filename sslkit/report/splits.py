@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from sslkit.parts.dataset import Images
 
-#: So many classes are listed one by one.
+#: Up to this many classes are listed one by one.
 _LISTED = 10
 
 

@@ -200,9 +200,6 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device, changes: C
         watching = Watching(watchers(recipe) if is_first() else {})
     bad = BadImages(folder.path / "bad_images.csv", max(1, int(recipe.train.max_bad_fraction * len(images))))
     bad.take_up(images, recipe.preprocess)
-    if is_first():
-        short_side = median_short_side(found, recipe.preprocess.channels, recipe.preprocess.values)
-        _tell_doubts(run, len(images), min(short_side, recipe.train.short_side or short_side))
     judges = {key: judge for key, judge in judges.items() if key not in skipped}
     for key, reason in skipped.items():
         say(f"evaluate.{key} is skipped: {reason}")
@@ -214,6 +211,8 @@ def _prepare(recipe: Recipe, folder: RunFolder, device: torch.device, changes: C
     with first_decides():
         if is_first():
             check_readable(views, recipe.data.where)
+            short_side = median_short_side(found, recipe.preprocess.channels, recipe.preprocess.values)
+            _tell_doubts(run, len(images), min(short_side, recipe.train.short_side or short_side))
     _tell_data(images, judged, recipe)
     if is_first():
         write_json(folder.path / "environment.json", environment(device))

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from sslkit.data.look import Look
 from sslkit.parts.preprocess import Values
 
-#: Largest value of a type that is scaled by its whole range, and the share of it that images should reach.
-_FULL, _DARK = {"uint16": 65535}, 0.25
+#: Types that are scaled by their whole range, by their largest values; and the share of it that images should reach.
+_FULL, _DARK = {f"uint{bits}": 2**bits - 1 for bits in range(9, 17)}, 0.25
 #: Types that are read without a range.
-_PLAIN = ("uint8", "uint16", "bool")
+_PLAIN = (*(f"uint{bits}" for bits in range(1, 17)), "bool")
 
 
 def value_ranges(looks: Sequence[Look]) -> dict[str, dict[str, float]]:
