@@ -29,7 +29,8 @@ def tell(text: str) -> None:
     try:
         if console.is_jupyter:
             # lines of one stream; the console would make an output of each
-            print(text, flush=True)
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
             return
         if console.is_terminal:
             text = wrapped(text, console.width)
