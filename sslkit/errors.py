@@ -40,7 +40,10 @@ class NotFinite(RunError):
 
 
 class Stopped(Exception):
-    """A run that was asked to stop by a signal, and saved: the command line exits with 128 + the signal's number."""
+    """A run that a signal stopped; the message says what is saved.
+
+    The command line exits with 128 + the signal's number.
+    """
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
@@ -85,7 +88,7 @@ def lost_process(error: BaseException, when: str) -> RunError | None:
         when: such as ``at step 7``.
     """
     if any(cls.__name__ == "DistError" for cls in type(error).__mro__) or "gloo" in str(error):
-        return RunError(f"another process of this run failed or was lost {when}; what it said is told beside this")
+        return RunError(f"another process of this run failed or was lost {when}; see its own message")
     return None
 
 

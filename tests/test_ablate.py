@@ -256,6 +256,12 @@ def test_overrides_of_every_cell_are_checked(key: str, value: str, sentence: str
         planned(tmp_path, Override(key, value, from_command_line=True))
 
 
+def test_an_axis_of_seeds_is_refused() -> None:
+    for axis in (axis_of("seed", [1, 2]), axis_of("luck", {"plain": None, "other": {"seed": 3}})):
+        with pytest.raises(UserError, match="a choice sets the seed, but every cell runs with all seeds"):
+            cells_of({"axis": axis})
+
+
 def test_a_folder_belongs_to_the_overrides_that_it_was_begun_with(tmp_path: Path) -> None:
     registry = load_registry()
     layout = Layout(tmp_path / "out")

@@ -16,7 +16,7 @@ from forked import fork_ranks, sslkit_main, wait
 from sslkit.engine.run_folder import RunFolder
 from sslkit.errors import UserError
 from sslkit.parts import Effect
-from sslkit.recipe.continuing import Kind, changes_between, effects_of
+from sslkit.recipe.continuing import Kind, changes_between, effects_of, listed
 from sslkit.recipe.load import load_recipe
 from sslkit.recipe.signature import options_of
 from tiny_methods import METHODS
@@ -132,6 +132,17 @@ def test_keys_are_compared_whole() -> None:
     changes = changes_between(old, {"train": {"workers": 2, "workers_more": 2}, "watch": {"csv": {}}, "watches": 2})
     assert set(changes.of(Kind.OTHER)) == {"train.workers_more", "watches"}
     assert set(changes.of(Kind.FREE)) == {"train.workers", "watch", "watch.csv"}
+
+
+def test_a_part_that_one_recipe_leaves_out_or_sets_to_null_is_listed_by_its_name() -> None:
+    csv = {"watch": {"csv": {"name": "csv", "every": 1}}}
+    for without in ({"watch": {"csv": None}}, {"watch": {}}):
+        assert "watch.csv: csv there, absent now" in listed(changes_between(csv, without).of(Kind.FREE))
+        back = listed(changes_between(without, csv).of(Kind.FREE))
+        assert "watch.csv: absent there, csv now" in back
+        assert "None" not in back
+    told = listed(changes_between({"clip": None}, {"clip": {"name": "global", "max_norm": 1.0}}).of(Kind.OTHER))
+    assert told == "clip: absent there, global now"
 
 
 @pytest.mark.parametrize("now", [{"train.micro_batches": 2}, {"train.view_batching": "view"}], ids=str)

@@ -70,8 +70,8 @@ def held(folder: Path, where: str) -> Sslkit:
 @pytest.mark.parametrize(
     ("where", "sent", "said"),
     [
-        ("step_end", signal.SIGINT, "Ctrl-C: finishing step 12, then saving; Ctrl-C again quits"),
-        ("step_end", signal.SIGTERM, "SIGTERM: finishing step 12, then saving; Ctrl-C again quits"),
+        ("step_end", signal.SIGINT, "Ctrl-C: finishing step 13, then saving; Ctrl-C again quits"),
+        ("step_end", signal.SIGTERM, "SIGTERM: finishing step 13, then saving; Ctrl-C again quits"),
         ("evaluation_progress", signal.SIGINT, "Ctrl-C: finishing the evaluation before training, then saving"),
     ],
 )
@@ -83,7 +83,7 @@ def test_a_signal_is_acknowledged_before_the_run_stops(
     until(lambda: said in process.said, process)
     (tmp_path / "go").touch()
     assert process.code() == 128 + sent
-    assert process.complained.startswith("stopped and saved at step")
+    assert process.complained.startswith(f"stopped and saved at step {13 if where == 'step_end' else 1} of 22")
     log = (tmp_path / "run/log.txt").read_text()
     assert said in log
     assert "stopped and saved at step" in log

@@ -150,6 +150,7 @@ def test_errors_of_torch_s_loader_are_explained(text: str, said: str) -> None:
 
 def test_other_errors_are_not() -> None:
     assert explained(RuntimeError("shape mismatch")) is None
+    assert explained(RuntimeError('File "/dev/shm/venv/lib/part.py", line 3\nRuntimeError: shape mismatch')) is None
 
 
 def test_outside_of_loader_processes_nothing_is_shared() -> None:

@@ -16,7 +16,7 @@ from sslkit.errors import UserError
 from sslkit.parts import Position, Row, RunInfo
 from sslkit.plugins.hookspecs import WatchingHooks
 from sslkit_vision.csv_log import CsvLog
-from sslkit_vision.progress import ProgressDisplay, status
+from sslkit_vision.progress import ProgressDisplay, headline, remaining, status
 from sslkit_vision.tensorboard_log import TensorboardLog
 
 
@@ -172,6 +172,19 @@ def test_the_status_shows_what_there_is():
     assert status({}) == ((), "")
     latest = {"loss": 5.0, "lr": 5e-4, "dino/teacher_entropy": 6.25, "time/images_per_second": 99.6, "other": 1.0}
     assert status(latest) == (("loss 5.0000", "teacher entropy 6.250", "lr 5.00e-04"), "100 images/s")
+    assert remaining(3725.2) == "1:02:05 left"
+    assert remaining(90000) == "1 day, 1:00:00 left"
+    assert remaining(None) == ""
+
+
+def test_the_first_number_of_each_evaluator_stands_in_words_and_with_its_net_where_there_are_several():
+    words = {"teacher/knn/k20_top1": "k-NN top-1", "student/knn/k20_top1": "k-NN top-1"}
+    in_words = lambda name: words.get(name, name)  # noqa: E731
+    values = {"teacher/knn/k20_top1": 97.68, "teacher/knn/k200_top1": 96.0, "teacher/own/x": 1.0}
+    assert headline(values, in_words) == "k-NN top-1 97.68; teacher/own/x 1"
+    assert headline(values | {"student/knn/k20_top1": 95.0}, in_words) == (
+        "teacher: k-NN top-1 97.68; teacher/own/x 1; student: k-NN top-1 95"
+    )
 
 
 def test_a_senseless_interval_is_refused():

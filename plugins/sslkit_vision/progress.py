@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -97,12 +97,9 @@ class ProgressDisplay(Watcher):
         """The headline of every evaluator in one line; the others are in ``metrics.csv``."""
         self._left.evaluation_over(step, time.monotonic())
         self._evaluation = None
-        first: dict[str, str] = {}
-        for name, value in values.items():
-            first.setdefault(name.rpartition("/")[0], f"{self._run.in_words(name)} {value:.4g}")
-        numbers = "  ".join(first.values())
-        when = f"after {step / self._run.steps_per_epoch:.4g} epochs" if step else "before training"
-        text = f"evaluation {when}: {numbers or 'nothing to measure'}"
+        epochs = step / self._run.steps_per_epoch
+        when = f"after {epochs:.4g} epoch{'s' * (epochs != 1)}" if step else "before training"
+        text = f"evaluation {when}: {headline(values, self._run.in_words) or 'nothing to measure'}"
         if self._bar is None or not self._bar.line(text):
             tell(text)
 
@@ -122,8 +119,7 @@ class ProgressDisplay(Watcher):
         return f"epoch {epoch}/{math.ceil(self._stop / per_epoch)}  step {self._done}/{self._stop}"
 
     def _time_left(self) -> str:
-        seconds = self._left.seconds(self._done, time.monotonic())
-        return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
+        return remaining(self._left.seconds(self._done, time.monotonic()))
 
     def _picture(self) -> Picture:
         training = Task(self._where(), self._done, self._stop, self._time_left())
@@ -140,7 +136,32 @@ class ProgressDisplay(Watcher):
             self._bar = None
 
 
-def _bar_of(display: str, picture: Any) -> TerminalBar | NotebookBar | None:
+def remaining(seconds: float | None) -> str:
+    """The time left, such as ``1:02:05 left``; empty where it is not known."""
+    return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
+
+
+def headline(values: Mapping[str, float], in_words: Callable[[str], str]) -> str:
+    """The first number of every net and evaluator; the net is named where there are several.
+
+    Args:
+        values: by ``net/evaluator/metric``.
+        in_words: what a person reads for such a name.
+    """
+    first: dict[str, str] = {}
+    for name in values:
+        first.setdefault(name.rpartition("/")[0], name)
+    several = len({name.partition("/")[0] for name in first.values()}) > 1
+    words = {name: in_words(name) for name in first.values()}
+    return "; ".join(
+        f"{name.partition('/')[0]}: {said} {values[name]:.4g}"
+        if several and said != name
+        else f"{said} {values[name]:.4g}"
+        for name, said in words.items()
+    )
+
+
+def _bar_of(display: str, picture: Callable[[], Picture]) -> TerminalBar | NotebookBar | None:
     console = rich.get_console()
     if display != "lines" and console.is_jupyter:
         return NotebookBar(picture)

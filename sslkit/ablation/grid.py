@@ -14,6 +14,7 @@ from sslkit.recipe.overrides import Override, overrides_from
 from sslkit.recipe.plain_data import plain_data
 
 GRID, ONE_AT_A_TIME = "grid", "one_at_a_time"
+_SEEDS = "every cell runs with all seeds of the ablation: use --seeds N, or seeds in a grid"
 #: By axis, by the name of a choice, the overrides that it stands for.
 Axes = Mapping[str, Mapping[str, tuple[Override, ...]]]
 
@@ -88,6 +89,8 @@ def cells_of(
     for axis, choices in axes.items():
         if not choices:
             raise UserError(f"axes.{axis}: it has no choices; name at least one")
+        if any(override.key == "seed" for choice in choices.values() for override in choice):
+            raise UserError(f"axes.{axis}: a choice sets the seed, but {_SEEDS}")
     base = {axis: next(iter(choices)) for axis, choices in axes.items()} | _checked(axes, baseline or {}, "baseline")
     if design == GRID:
         picked = [dict(zip(axes, names, strict=True)) for names in itertools.product(*axes.values())]
@@ -152,9 +155,7 @@ def _check_fixed(axes: Axes, fixed: Sequence[Override]) -> None:
     for override in fixed:
         shown = f"--{override.key}" if override.from_command_line else f"overrides.{override.key}"
         if override.key == "seed":
-            raise UserError(
-                f"{shown}: every cell runs with all seeds of the ablation: use --seeds N, or seeds in a grid"
-            )
+            raise UserError(f"{shown}: {_SEEDS}")
         for axis, choices in axes.items():
             if choices and all(override.key in {own.key for own in choice} for choice in choices.values()):
                 raise UserError(f"{shown}: every choice of the axis {axis!r} sets this key: leave one of both out")

@@ -261,7 +261,7 @@ def loaded(loader: DataLoader[T]) -> Generator[T, None, None]:
     try:
         yield from batches
     except (RuntimeError, OSError, NoSharedMemory) as error:
-        known = explained(error, [worker.exitcode for worker in workers])
+        known = explained(error, [worker.exitcode for worker in workers]) if workers else None
         if known is None:
             raise
         raise known from error

@@ -88,7 +88,8 @@ def explained(error: Exception, ended: Sequence[int | None] = ()) -> LoaderFaile
         error: whatever iterating over it raised.
         ended: exit codes of its processes; None: it has not ended; negative: the signal that ended it.
     """
-    text = str(error).rstrip()
+    # a file that lies there is no news of the room
+    text = str(error).rstrip().replace(f"{_PLACE}/", "")
     if isinstance(error, NoSharedMemory):
         # torch puts the worker's traceback into the message; the sentence is its last line
         return NoSharedMemory(text.splitlines()[-1].rpartition("NoSharedMemory: ")[2])

@@ -157,9 +157,9 @@ class Loop:
             self._loading(True)
             first.enter_context(reminding(self._slow_start, say))
             for batch in batches:
-                self._loading(False)
                 self.recorder.waited(time.perf_counter() - asked)
                 self.run.guard.stop_wanted = int(signals.received or 0)
+                self._loading(False)
                 self.run.guard.save_wanted = self.saving.minutes_passed()
                 self._step(batch)
                 first.close()
@@ -170,7 +170,9 @@ class Loop:
                 asked = began = time.perf_counter()
 
     def _loading(self, waits: bool) -> None:
-        self._waits, self.doing = waits, f"step {self.standing.step + 1}"
+        # signals are looked for when a batch has come: one that comes within a step is met in the next
+        last = self.standing.step + (1 if waits else 2)
+        self._waits, self.doing = waits, f"step {min(last, self.stop)}"
 
     def _slow_start(self) -> str:
         """Why the first step may take long."""

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
@@ -85,7 +86,9 @@ class StopSignals:
 
     def _quit(self) -> None:
         """Wait for the block to end; where a call into torch holds it (another process is gone), end the process."""
-        while select.select([self._reading], [], [], _GRACE)[0]:
+        deadline = time.monotonic() + _GRACE
+        # further signals do not make it wait longer
+        while select.select([self._reading], [], [], max(deadline - time.monotonic(), 0.0))[0]:
             if os.read(self._reading, 1)[0] == _OVER:
                 return
         complain("this process does not react: it ends without saving")

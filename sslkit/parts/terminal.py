@@ -27,6 +27,11 @@ def tell(text: str) -> None:
     """
     console = rich.get_console()
     try:
+        if console.is_jupyter:
+            # lines of one stream; the console would make an output of each
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+            return
         if console.is_terminal:
             text = wrapped(text, console.width)
         console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -126,8 +126,8 @@ def listed(pairs: Mapping[str, Pair], shown: int = 6) -> str:
     """Changed keys in a message: ``head.out_dim: 32 there, 64 now; ...``."""
     parts: dict[str, Pair] = {}
     for key, pair in pairs.items():
-        # of a part that is there in one recipe alone, its name says enough
-        outer = key.rpartition(".")[0]
+        # of a part that is there in one recipe alone, its name says enough, also where the other one has null
+        outer = key if f"{key}.name" in pairs else key.rpartition(".")[0]
         name = pairs.get(f"{outer}.name", ())
         parts |= {outer: pairs[f"{outer}.name"]} if "absent" in name else {key: pair}
     told = "; ".join(f"{key}: {old} there, {new} now" for key, (old, new) in list(parts.items())[:shown])

@@ -144,6 +144,7 @@ def _info(recipe: Recipe, folder: RunFolder, loop: Loop) -> RunInfo:
         pending=loop.pending(),
         stop=loop.stop,
         evaluations=loop.evaluated_steps(),
+        in_words=words_of(recipe.evaluate),
     )
 
 
