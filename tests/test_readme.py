@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -25,15 +26,18 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: What is added to a command so that it takes seconds: nothing else about it changes.
 SHORTENED = {
     "fit": ["--train.max_steps", "2", "--train.workers", "0"],
+    "eval": ["--evaluate.knn.k", "[5]"],
     "ablate": ["--dry-run"],
     "bench": ["--steps", "1", "--train.workers", "0"],
 }
+#: Where the test's own images of Debian's package lie.
+FASHION = ["--data.root", "FASHION"]
 
 
 def commands() -> list[str]:
     """The command lines of the README's indented blocks, in order; `a && b` is two."""
     outside = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    lines = re.findall(r"^    ((?:sslkit|python|torchrun|pip|pytest) .*)$", outside, flags=re.MULTILINE)
+    lines = re.findall(r"^    ((?:sslkit|python|torchrun|pip|pytest|sudo) .*)$", outside, flags=re.MULTILINE)
     return [command.strip() for line in lines for command in line.split("&&")]
 
 
@@ -46,19 +50,31 @@ def runnable() -> Iterator[list[str]]:
     for command in commands():
         program, *words = words_of(command)
         if program == "sslkit":
-            yield [*words, *SHORTENED.get(words[0], [])]
+            fashion = FASHION if any(word.endswith("_fashion") for word in words) else []
+            yield [*words, *fashion, *SHORTENED.get(words[0], [])]
         elif program == "torchrun":
             yield [*words[words.index("sslkit") + 1 :], "--print_config"]
 
 
-def folder_of_images(root: Path, splits: tuple[str, ...]) -> None:
+def folder_of_images(root: Path, count: int) -> None:
+    """A folder with two splits and two classes, each of this many images."""
     draws = np.random.default_rng(0)
-    for split in splits:
-        for label in ("cat", "dog"):
-            (root / split / label).mkdir(parents=True)
-            for number in range(16):
-                pixels = draws.integers(0, 255, (48, 64, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(root / split / label / f"{number}.png")
+    for place in itertools.product(("train", "val"), ("cat", "dog")):
+        folder = root.joinpath(*place)
+        folder.mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(draws.integers(0, 255, (96, 128, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+
+
+def fashion_mnist(root: Path, count: int) -> None:
+    """Four IDX files of this many random images each."""
+    root.mkdir()
+    draws = np.random.default_rng(0)
+    for split in ("train", "t10k"):
+        for kind, shape in (("images-idx3", (count, 28, 28)), ("labels-idx1", (count,))):
+            head = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+            values = draws.integers(0, 10 if len(shape) == 1 else 256, shape, dtype=np.uint8)
+            (root / f"{split}-{kind}-ubyte").write_bytes(head + values.tobytes())
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +83,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("recipes", "tests"):
         (folder / name).symlink_to(ROOT / name)
-    folder_of_images(folder / "DIR", ("train", "val"))
-    folder_of_images(folder / "IMAGENET", ("train", "val"))
+    folder_of_images(folder / "DIR", 36)
+    folder_of_images(folder / "IMAGENET", 8)
+    fashion_mnist(folder / "FASHION", 256)
     (folder / "DIR2").mkdir()
     Image.new("RGB", (80, 60), (200, 30, 30)).save(folder / "photo.jpg")
     small = timm.create_model("vit_small_patch16_224", num_classes=0)
@@ -108,7 +125,7 @@ def test_commands_and_python_work_in_the_order_in_which_they_stand(folder: Path)
 
 
 def test_every_command_is_run_or_checked_otherwise() -> None:
-    checked = ("sslkit ", "torchrun ", "pip install ", "pytest ", "python -m sslkit_dino.golden ")
+    checked = ("sslkit ", "torchrun ", "pip install ", "pytest ", "sudo apt ", "python -m sslkit_dino.golden ")
     assert [command for command in commands() if not command.startswith(checked)] == []
     assert len(list(runnable())) > 15
 
