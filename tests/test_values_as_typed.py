@@ -18,7 +18,8 @@ from recipe_parts import RECIPE, registry
 from sslkit.ablation.grid import axis_of, seeds_of
 from sslkit.cli.main import main
 from sslkit.errors import UserError
-from sslkit.parts import home_path, net_weights
+from sslkit.parts import net_weights
+from sslkit.parts.paths import home_path
 from sslkit.plugins.manager import load_registry
 from sslkit.recipe.find import find_recipe
 from sslkit.recipe.load import load_recipe
