@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from functools import reduce
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -98,10 +100,13 @@ def test_the_plain_reference_agrees_with_the_shared_file() -> None:
     ],
 )
 def test_a_wrong_number_is_out_and_alone(
-    key: str, quantity: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    key: str, quantity: str, short: dict[str, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with np.load(DATA / "dino_a.npz") as file:
-        golden = dict(file)
+    golden = dict(short)
+    if key.startswith("final_student/"):
+        # two steps hardly move a weight by more than rounding does
+        with np.load(DATA / "dino_a.npz") as file:
+            golden = dict(file)
     golden[key] = golden[key].copy()
     golden[key].flat[-1] += 1e-4 * np.abs(golden[key]).max()
     np.savez(tmp_path / "wrong.npz", **golden)
@@ -205,12 +210,19 @@ def test_the_evaluators_file_may_be_without_each_quantity_too(tmp_path: Path) ->
         golden = dict(stored)
     whole = {row.quantity for row in compare(DATA / "evaluators_a.npz")}
     assert len(keys) == len(whole)
+    of_evaluators: dict[str, list[str]] = {}
     for key in [*keys[::5], "linear/weight", "video/first_labels"]:
-        np.savez(tmp_path / "part.npz", **reduced(golden, key))
+        of_evaluators.setdefault(key.partition("/")[0], []).append(key)
+    # one of each evaluator at a time
+    for some in zip_longest(*of_evaluators.values()):
+        missing = [key for key in some if key is not None]
+        np.savez(tmp_path / "part.npz", **reduce(reduced, missing, golden))
         sheet = compared(tmp_path / "part.npz")
-        assert sheet.left_out
+        assert len(sheet.left_out) >= len(missing)
         assert all(row.ok for row in sheet.rows)
-        assert {row.quantity for row in sheet.rows} < whole
+        left = {row.quantity for row in sheet.rows}
+        assert len(left) <= len(whole) - len(missing)
+        assert left < whole
 
 
 @pytest.mark.parametrize("content", [b"no archive", None])
