@@ -140,6 +140,16 @@ OPTIONAL = {
 }  # fmt: skip
 
 
+#: All of them, in a few files: each is without quantities that do not hide each other.
+TOGETHER = [
+    ["clip_norms", "losses", "lr", "final_student/", "probe/rect_image"],
+    ["grad0/", "centers", "wd", "final_teacher/", "probe/last_attention"],
+    ["momentum", "student_out0", "probe/image", "knn/top1_top5"],
+    ["teacher_temp", "teacher_out0", "probe/"],
+    ["knn/"],
+]
+
+
 def reduced(golden: dict[str, np.ndarray], key: str) -> dict[str, np.ndarray]:
     left = {
         name: value for name, value in golden.items() if name != key and not (key[-1] == "/" and name.startswith(key))
@@ -156,15 +166,20 @@ def short() -> dict[str, np.ndarray]:
     return golden_training({"epochs": 1, "iters": 2, "n_local": 1, "batch": 2, "warmup": 0}, seed=5) | knn
 
 
-@pytest.mark.parametrize("key", OPTIONAL)
-def test_a_file_without_a_quantity_is_compared_in_all_others(
-    key: str, short: dict[str, np.ndarray], tmp_path: Path
+def test_every_optional_quantity_is_left_out_once() -> None:
+    assert sorted(key for keys in TOGETHER for key in keys) == sorted(OPTIONAL)
+
+
+@pytest.mark.parametrize("keys", TOGETHER, ids=" ".join)
+def test_a_file_without_some_quantities_is_compared_in_all_others(
+    keys: list[str], short: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
-    np.savez(tmp_path / "part.npz", **reduced(short, key))
+    np.savez(tmp_path / "part.npz", **reduce(reduced, keys, short))
     sheet = compared(tmp_path / "part.npz")
-    assert set(sheet.left_out) == OPTIONAL[key]
-    knn = {quantity for quantity in TRAINING if quantity.startswith("k-NN")} if key == "knn/" else set()
-    assert {row.quantity for row in sheet.rows} == TRAINING - OPTIONAL[key] - knn
+    missing = set().union(*(OPTIONAL[key] for key in keys))
+    assert set(sheet.left_out) == missing
+    knn = {quantity for quantity in TRAINING if quantity.startswith("k-NN")} if "knn/" in keys else set()
+    assert {row.quantity for row in sheet.rows} == TRAINING - missing - knn
     assert all(row.ok for row in sheet.rows)
 
 
@@ -226,15 +241,22 @@ def test_the_evaluators_file_may_be_without_each_quantity_too(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", [b"no archive", None])
-def test_what_is_no_golden_file_is_one_sentence(content: bytes | None, tmp_path: Path) -> None:
+def test_what_is_no_golden_file_is_one_sentence(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "other.npz"
     if content is None:
         np.savez(file, features=np.zeros(3))
     else:
         file.write_bytes(content)
-    done = subprocess.run(
-        [sys.executable, "-m", "sslkit_dino.golden", str(file)], capture_output=True, text=True, env=os.environ
-    )
+    assert main([str(file)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {file}: ")
+    assert said.count("\n") == 1
+
+
+def test_it_is_a_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sslkit_dino.golden", str(tmp_path / "nowhere.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {file}: ")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: {tmp_path / 'nowhere.npz'}: ")
