@@ -138,6 +138,12 @@ def test_a_table_marks_chance_and_what_is_separated() -> None:
     assert chance.endswith("| ~ |")
 
 
+def test_without_an_interval_nothing_is_called_noise() -> None:
+    cells = cells_of({"a": axis_of("a", [1, 2])})
+    text = table(Grid("quickstart", cells, (0,), ("m",)), rows_of({"a=1": [4.0], "a=2": [9.0]}))
+    assert "| a=2 | 9.00 | - | 1 | +5.00 | - |  |" in text
+
+
 def test_the_best_cell_is_bold_only_if_it_is_separated_from_every_other_one() -> None:
     cells = cells_of({"a": axis_of("a", [1, 2, 3])})
     values = {"a=1": [50.0, 51.0, 52.0], "a=2": [60.0, 61.5, 62.0], "a=3": [60.5, 61.0, 61.9]}

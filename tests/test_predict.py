@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,35 @@ def test_train_and_test_folders_of_one_data_set_are_both_classified(judged: Path
     assert len(table) == 156
     assert all(Path(path).is_file() for path in table["path"])
     assert table["path"].is_unique
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"optimizer.lr": 1.0}, "the section optimizer of a finished run cannot be changed"),
+        ({"backbone.widths": [8]}, "the section backbone of a finished run cannot be changed"),
+        ({"preprocess.size": 32}, "preprocess: a classifier sees images as it was trained with them"),
+        ({"data": "digits"}, "both the folder {photos} and data are given; give one"),
+        ([("train.workers", 0)], "expected a mapping of keys to values"),
+    ],
+)
+def test_nothing_is_given_that_would_not_count(judged: Path, photos: Path, overrides: Any, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        sslkit.predict(judged, photos, classifier="linear_cached", overrides=overrides)
+    assert sentence.format(photos=photos) in str(caught.value)
+
+
+def test_what_is_no_folder_of_images_is_said(judged: Path, photos: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: there is no such folder$"):
+        sslkit.predict(judged, photos / "nowhere", classifier="linear_cached")
+    with pytest.raises(UserError, match="0.png: this is a file; name the folder that holds it"):
+        sslkit.predict(judged, photos / "train" / "class0" / "0.png", classifier="linear_cached")
+
+
+def test_a_classifiers_file_may_begin_with_a_tilde(judged: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(judged))
+    file = "~/evaluations/teacher/linear_cached/classifier.safetensors"
+    assert len(sslkit.predict(judged, photos / "val", classifier=file)) == 36
 
 
 def test_which_classifier_is_meant_is_asked_and_a_missing_one_names_its_command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ RESNET = {"name": "torchvision", "arch": "resnet18"}
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
+@cache
 def resnet(seed: int) -> nn.Module:
     torch.manual_seed(seed)
     net = torchvision.models.resnet18()
@@ -31,6 +33,7 @@ def resnet(seed: int) -> nn.Module:
     return net.eval()
 
 
+@cache
 def features(net: nn.Module) -> Tensor:
     bare = torchvision.models.resnet18()
     bare.fc = nn.Identity()

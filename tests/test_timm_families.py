@@ -5,10 +5,13 @@ Nets are built without memory for their weights (``meta``): names and shapes dec
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import timm
 import torch
 
+from shapes_only import shapes_only
 from sslkit.parts.weight_names import placed
 from sslkit.report.how_to_load import made
 from sslkit_vision.timm_backbone import TimmBackbone
@@ -21,10 +24,16 @@ def shapes(net: torch.nn.Module) -> Shapes:
     return {key: tuple(value.shape) for key, value in net.state_dict().items()}
 
 
+@cache
+def smallest(arch: str) -> TimmBackbone:
+    with shapes_only():
+        return TimmBackbone(3, SMALLEST.get(arch, 224), arch)
+
+
 @pytest.mark.parametrize("arch", [arch for arch in SMALLEST if timm.is_model(arch)])
 def test_the_call_makes_the_same_net(arch: str) -> None:
-    with torch.device("meta"):
-        backbone = TimmBackbone(3, SMALLEST[arch], arch)
+    backbone = smallest(arch)
+    with shapes_only():
         assert shapes(made(backbone.source())) == shapes(backbone.plain())
 
 
@@ -35,8 +44,8 @@ CLASSIFIERS = ["test_vit", "test_resnet", "test_convnext", "lcnet_035", "levit_1
 
 @pytest.mark.parametrize("arch", CLASSIFIERS)
 def test_a_published_file_fits_without_its_classifier(arch: str) -> None:
-    with torch.device("meta"):
-        backbone = TimmBackbone(3, SMALLEST.get(arch, 224), arch)
+    backbone = smallest(arch)
+    with shapes_only():
         sized = {"img_size": SMALLEST.get(arch, 224)} if "img_size" in backbone.source() else {}
         published = timm.create_model(arch, **sized).state_dict()
         found = placed(backbone, published)
@@ -57,6 +66,6 @@ def test_a_published_file_fits_without_its_classifier(arch: str) -> None:
     ],
 )
 def test_other_sizes_and_channels_are_in_the_call(arch: str, size: int, channels: int) -> None:
-    with torch.device("meta"):
+    with shapes_only():
         backbone = TimmBackbone(channels, size, arch)
         assert shapes(made(backbone.source())) == shapes(backbone.plain())

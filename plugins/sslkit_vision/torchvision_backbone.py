@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -61,16 +62,25 @@ class TorchvisionBackbone(Backbone):
     @classmethod
     def recognised(cls, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
         """ResNets, ResNeXts and wide ResNets whose weights, but for the last layer, have these names and shapes."""
+        if "conv1.weight" not in shapes:
+            return None
         from torchvision import models
 
+        given = {key: shape for key, shape in shapes.items() if not key.startswith("fc.")}
         for arch in models.list_models(module=models, include=["resn*", "wide_resnet*"]):
-            with torch.device("meta"):
-                net = models.get_model(arch, weights=None)
-            classifier = _remove_classifier(net, arch)
-            given = {key: shape for key, shape in shapes.items() if not key.startswith(f"{classifier}.")}
-            if {key: tuple(value.shape) for key, value in net.state_dict().items()} == given:
+            if _resnet_shapes(arch) == given:
                 return f"--backbone torchvision --backbone.arch {arch}"
         return None
+
+
+@cache
+def _resnet_shapes(arch: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a ResNet's weights, without its classifier ``fc``; made without memory for them."""
+    from torchvision import models
+
+    with torch.device("meta"):
+        weights = models.get_model(arch, weights=None).state_dict()
+    return {key: tuple(value.shape) for key, value in weights.items() if not key.startswith("fc.")}
 
 
 def _remove_classifier(net: nn.Module, arch: str) -> str:

@@ -131,7 +131,9 @@ def columns(line: Line) -> list[str]:
     if line.gap is None:
         return [*row, "", "", ""]
     interval = "-" if math.isnan(line.gap.low) else f"{number(line.gap.low)} to {number(line.gap.high)}"
-    return [*row, f"{line.gap.mean:+.2f}", interval, "" if line.gap.separated else "~"]
+    # without an interval nothing is known of the noise
+    mark = "" if line.gap.separated or math.isnan(line.gap.low) else "~"
+    return [*row, f"{line.gap.mean:+.2f}", interval, mark]
 
 
 def number(value: float) -> str:

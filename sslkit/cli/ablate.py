@@ -142,7 +142,7 @@ def _words() -> Words:
     add("--limit", type=_minutes, metavar="MINUTES", help="a run that takes longer has failed")
     add("--budget", type=_minutes, metavar="MINUTES", help="then no run begins, and those that run save and stop")
     add("--retry", action="store_true", help="also runs that failed before")
-    add("--stale", action="store_true", help="make runs anew that other versions of sslkit or its plugins made")
+    add("--stale", action="store_true", help="repeat runs that other versions of sslkit or its plugins made")
     add("--dry-run", action="store_true", dest="dry_run", help="check and list the cells, and stop")
     add_plugin_flags(words)
     return words

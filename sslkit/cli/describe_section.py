@@ -43,7 +43,11 @@ def describe_key(key: str | None, registry: Registry) -> str:
         return f"base: {BASE}"
     name, dot, inner = key.removeprefix("--").partition(".")
     if name not in SECTIONS:
-        raise UserError(f"there is no section {name!r}; {nearest(name, [*SECTIONS, 'base'])}")
+        # here: only a mistake needs the options of all parts
+        from sslkit.recipe.flag_hints import homes_of
+
+        hint = next((f"did you mean {home!r}?" for home in homes_of(name)), nearest(name, [*SECTIONS, "base"]))
+        raise UserError(f"there is no section {name!r}; {hint}")
     if not dot:
         return describe_section(SECTIONS[name], registry)
     return _describe_one(SECTIONS[name], inner.rpartition(".")[2])

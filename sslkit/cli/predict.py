@@ -9,9 +9,7 @@ from sslkit.cli.words import Words
 from sslkit.errors import UserError
 from sslkit.parts.paths import home_path
 from sslkit.recipe.overrides import split_overrides
-
-#: What may be given when a classifier is used: how images are prepared is the classifier's own.
-SECTIONS = ("data", "train", "preprocess", "backbone")
+from sslkit.report.trained import PREDICT
 
 _EPILOG = """a classifier is what `sslkit eval RUN linear_cached` (or linear, finetune) trains and saves in the run
 
@@ -35,7 +33,7 @@ def run(argv: Sequence[str]) -> int:
     name = "an evaluator's id, NET/ID, or a file (default: the only one there is)"
     words.add_argument("--classifier", metavar="NAME", help=name)
     add_trained(words)
-    rest, overrides = split_overrides(argv, words.flags, SECTIONS)
+    rest, overrides = split_overrides(argv, words.flags, PREDICT)
     args = words.parse(rest)
     if args.weights is not None:
         if args.images is not None:
@@ -43,15 +41,12 @@ def run(argv: Sequence[str]) -> int:
         # the first bare word is the folder then
         args.run, args.images = None, args.run
     trained = named_trained(args, "predict")
-    trained.check(overrides, SECTIONS)
     named = {override.key.split(".")[0] for override in overrides}
     if args.images is None and "data" not in named:
         raise UserError("sslkit predict: which images? Name a folder: sslkit predict RUN DIR --out FILE.csv")
-    if args.weights is None and "preprocess" in named:
-        raise UserError("--preprocess: a classifier sees images as it was trained with them")
     if args.weights is not None and "backbone" not in named:
         raise UserError("sslkit predict: --weights needs --backbone ..., as `sslkit eval` was given it")
     from sslkit.report.predict import predict_images
 
-    predict_images(trained.path, args.images, args.out, args.classifier, args.which, overrides, trained.registry)
+    predict_images(trained, args.images, args.out, args.classifier, overrides)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Collection, Sequence
 from shlex import quote
 from typing import NoReturn
@@ -30,6 +31,8 @@ class Words(argparse.ArgumentParser):
         stray = message.removeprefix("unrecognized arguments: ")
         is_number = stray != message and stray.replace(" ", "").replace(".", "").replace(",", "").isdigit()
         hint = "; a list is one word, in quotes: '[5, 7]'" if is_number else ""
+        if stray != message and re.match(r"[a-z_]+(\.\w+)*=", stray):
+            hint = f"; an override begins with two dashes: --{stray.partition(' ')[0]}"
         raise UserError(f"{self.prog}: {message}{hint}; see `{self.prog} --help`")
 
     @property

@@ -128,7 +128,7 @@ class Evaluator(ABC):
 
     Attributes:
         needs: what must be there, any of ``"labels"``, ``"test"`` (a test split) and the backbone's
-            capabilities. Where something lacks, the evaluator is skipped and the run says why.
+            capabilities. Where one is missing, the evaluator is skipped and the run says why.
         trains_classifier: whether its :class:`Metrics` have a classifier.
     """
 

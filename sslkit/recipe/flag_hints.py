@@ -45,7 +45,8 @@ def flag_hint(flag: str, flags: Collection[str], sections: Collection[str] = ())
 
 
 def homes_of(word: str) -> list[str]:
-    """The keys of recipes that a bare word stands for: the engine's own first, then those that parts have.
+    """The keys of recipes that a bare word stands for: the engine's own first, then those that parts have, then what
+    other tools call so; last an evaluator's option, since `--dataset` hardly means one.
 
     Args:
         word: such as ``lr`` or ``max_epochs``.
@@ -56,7 +57,8 @@ def homes_of(word: str) -> list[str]:
         for field in (fields(section.settings) if section.settings else ())
         if field.name == word
     ]
-    return own or _of_parts(word) or [key for key, words in KEYS.items() if word in words.split()]
+    of_parts, of_entries = _of_parts(word)
+    return own or of_parts or [key for key, words in KEYS.items() if word in words.split()] or of_entries
 
 
 def _plain(flag: str) -> str:
@@ -83,15 +85,16 @@ def _homes(word: str, flags: Collection[str]) -> list[str]:
     return [f"--{home}" for home in deeper or [f"{name}.{tail}" for name in named]]
 
 
-def _of_parts(word: str) -> list[str]:
-    """The keys of the sections whose parts have such an option; of evaluators only if no other part has it."""
+def _of_parts(word: str) -> tuple[list[str], list[str]]:
+    """The keys whose parts have such an option: of sections that hold one part, and of entries by id (evaluators)."""
     having = {(part.kind, part.name) for part in load_registry().parts if word in parameters_of(part)}
     kinds = {kind for kind, _ in having}
     first = [section for section in SECTIONS.values() if section.name not in _SECOND and section.kind in kinds]
     keys = [f"{section.name}.{word}" for section in first if section.shape is Shape.PART]
-    return keys or [
+    entries = [
         f"{section.name}.{name}.{word}" for section in first for kind, name in sorted(having) if kind == section.kind
     ]
+    return keys, entries
 
 
 def _sections_of_part(name: str) -> Iterator[str]:

@@ -71,8 +71,12 @@ def overrides_from(values: Mapping[str, Any]) -> list[Override]:
     """The overrides of the Python API: ``{"head.use_bn": True}``.
 
     Raises:
-        UserError: for a value that no recipe can hold.
+        UserError: for a value that no recipe can hold, or if they are no mapping.
     """
+    if not isinstance(values, Mapping):
+        raise UserError(
+            f"{PYTHON}: expected a mapping of keys to values, as {{'train.epochs': 10}}, got {type(values).__name__}"
+        )
     return [Override(key, plain_data(value, f"{PYTHON}: {key}")) for key, value in values.items()]
 
 

@@ -12,6 +12,7 @@ from sslkit.errors import RunError, UserError, nearest
 from sslkit.evaluation.runner import EvaluationResult
 from sslkit.evaluation.saved_classifier import FILE, write_classifier
 from sslkit.parts.evaluator import Evaluator
+from sslkit.parts.paths import home_path
 from sslkit.plugins.registry import Registry
 
 
@@ -57,9 +58,10 @@ def chosen_classifier(
         UserError: if there is none, or several: then which there are.
     """
     if name is not None and name.endswith(".safetensors"):
-        if not Path(name).is_file():
-            raise UserError(f"--classifier {name}: there is no such file")
-        return Path(name).absolute().parent.parent.name, Path(name)
+        file = home_path(name)
+        if not file.is_file():
+            raise UserError(f"--classifier {file}: there is no such file")
+        return file.absolute().parent.parent.name, file
     there = kept_classifiers(homes)
     meant = {
         label: file

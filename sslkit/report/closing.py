@@ -44,7 +44,7 @@ def show_results(folder: Path, summary: Mapping[str, Any], in_words: InWords = u
         say(f"{summary['bad_images']} images could not be read: {folder / 'bad_images.csv'} lists them")
     say("what to try next:")
     run = quote(str(folder))
-    say(f"  sslkit eval {run}                              # judge it again, or with another evaluator")
+    say(f"  sslkit eval {run}                              # evaluate it again, or with another evaluator")
     say(f"  sslkit embed {run} --out features.npz          # the features, with the images' names")
     say(f"  tensorboard --logdir {run}                     # curves; pictures/ holds them as PNG")
 

@@ -153,7 +153,7 @@ def _keep(folder: Path, result: EvaluationResult, of: dict[str, Any]) -> None:
     try:
         kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except ValueError as error:
-        raise UserError(f"{file} is no JSON ({error}); delete it, and the same command writes it anew") from error
+        raise UserError(f"{file} is no JSON ({error}); delete it, and the same command writes a new one") from error
     for name, value in result.values.items():
         owner, _, metric = name.rpartition("/")
         if kept.get(owner, {}).get("of") != of:

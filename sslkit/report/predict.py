@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import torch
@@ -23,14 +23,13 @@ from sslkit.parts.dataset import Dataset, Split
 from sslkit.parts.paths import home_path
 from sslkit.parts.weight_names import problems
 from sslkit.plugins.manager import load_registry
-from sslkit.plugins.registry import Registry
 from sslkit.recipe.overrides import Override, overrides_from
 from sslkit.report.classifiers import chosen_classifier
 from sslkit.report.console import say
 from sslkit.report.evaluation import loading
-from sslkit.report.judged import Judged, find_run, judged_file, judged_run
+from sslkit.report.judged import Judged, find_run
+from sslkit.report.trained import PREDICT, Net, Trained
 
-Which = Literal["teacher", "student"]
 _SPLITS: tuple[Split, ...] = ("train", "test")
 #: What a spreadsheet would take for a formula at the start of a cell.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -42,7 +41,7 @@ def predict(
     out: str | Path | None = None,
     *,
     classifier: str | Path | None = None,
-    which: Which | None = None,
+    which: Net | None = None,
     overrides: Mapping[str, Any] | None = None,
     plugins: Sequence[str | Path] | str | Path = (),
 ) -> pd.DataFrame:
@@ -63,41 +62,34 @@ def predict(
     Raises:
         UserError: if there is no such run or classifier, it is of other weights, or no image can be read.
     """
+    path, given = home_path(run_or_file), overrides_from(overrides or {})
+    is_file = "backbone" in _sections(given) and not path.is_dir()
     return predict_images(
-        home_path(run_or_file),
+        Trained(path, is_file, which, load_registry(plugins)),
         None if images is None else home_path(images),
         None if out is None else home_path(out),
         None if classifier is None else str(classifier),
-        which,
-        overrides_from(overrides or {}),
-        load_registry(plugins),
+        given,
     )
 
 
 def predict_images(
-    path: Path,
-    images: str | Path | None,
-    out: Path | None,
-    classifier: str | None,
-    which: Which | None,
-    overrides: Sequence[Override],
-    registry: Registry,
+    trained: Trained, images: Path | None, out: Path | None, classifier: str | None, overrides: Sequence[Override]
 ) -> pd.DataFrame:
-    """The same, with overrides as the command line or Python gives them."""
+    """The same, with the backbone and overrides as the command line or Python names them."""
     if out is not None:
         check_out(out)
-    of_file = any(override.key.split(".")[0] == "backbone" for override in overrides)
-    if of_file:
-        shown, homes = f"--weights {path}", [Path("evaluations") / path.stem]
+    _check_given(trained, images, overrides)
+    if trained.is_file:
+        shown, homes = f"--weights {trained.path}", [Path("evaluations") / trained.path.stem]
     else:
-        run, _ = find_run(path)
+        run, _ = find_run(trained.path)
         shown, homes = str(run), [run / "pictures", run / "evaluations"]
-    net, file = chosen_classifier(shown, homes, classifier, which, registry)
+    net, file = chosen_classifier(shown, homes, classifier, trained.which, trained.registry)
     saved = read_classifier(file)
     named = overrides_from({"data": "image_folder", "data.root": str(images)} if images is not None else {})
-    load = judged_file if of_file else judged_run
-    known: Which | None = "teacher" if net == "teacher" else "student" if net == "student" else which
-    found = load(path, known, [*named, *overrides], registry)
+    known: Net | None = "teacher" if net == "teacher" else "student" if net == "student" else trained.which
+    found = replace(trained, which=known).load([*named, *overrides])
     _bring_weights(found, saved, file)
     table = _classified(found, saved)
     if out is not None and is_first():
@@ -116,6 +108,25 @@ def check_out(out: Path) -> None:
         raise UserError(f"--out {out}: the file's ending names the format; use .csv or .parquet")
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.absolute().parent}")
+
+
+def _check_given(trained: Trained, images: Path | None, overrides: Sequence[Override]) -> None:
+    """Whether there are images, named once, and nothing is given that would not count."""
+    trained.check(overrides, PREDICT)
+    if "preprocess" in _sections(overrides) and not trained.is_file:
+        raise UserError("preprocess: a classifier sees images as it was trained with them; leave it out")
+    if images is None:
+        return
+    twice = [override.key for override in overrides if override.key in ("data", "data.name", "data.root")]
+    if twice:
+        raise UserError(f"both the folder {images} and {twice[0]} are given; give one")
+    if not images.is_dir():
+        what = "this is a file; name the folder that holds it" if images.exists() else "there is no such folder"
+        raise UserError(f"{images}: {what}")
+
+
+def _sections(overrides: Sequence[Override]) -> set[str]:
+    return {str(override.key).split(".")[0] for override in overrides}
 
 
 def _bring_weights(found: Judged, saved: SavedClassifier, file: Path) -> None:

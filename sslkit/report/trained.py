@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 Net = Literal["teacher", "student"]
 
-#: The sections that may be given when a backbone is evaluated, used and written.
+#: The sections that may be given when a backbone is evaluated, used, written and applied.
 EVALUATE = ("data", "eval_data", "preprocess", "evaluate", "train", "backbone")
 EMBED = ("data", "eval_data", "preprocess", "train", "backbone")
 EXPORT = ("preprocess", "backbone")
+PREDICT = ("data", "train", "preprocess", "backbone")
 
 
 @dataclass(frozen=True)
