@@ -42,7 +42,10 @@ def run(argv: Sequence[str]) -> int:
     if args.folder is None and args.recipe is None:
         raise UserError("sslkit data check: which images? Name a folder, or a --recipe")
     if args.folder is not None:
-        overrides = [Override("data", {"name": "image_folder", "root": str(args.folder)}), *overrides]
+        if any(override.key in ("data", "data.name", "data.root") for override in overrides):
+            raise UserError("sslkit data check: both a folder and --data name the images; give one of them")
+        folder = Override("data.root", str(args.folder), from_command_line=True)
+        overrides = [Override("data", "image_folder", from_command_line=True), folder, *overrides]
     from sslkit.plugins.manager import load_registry
     from sslkit.recipe.load import load_recipe
     from sslkit.report.data_check import draw, findings, largest_view, listed, scan, write
