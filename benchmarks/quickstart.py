@@ -1,7 +1,7 @@
 """The quickstart over several seeds: how long it takes, and what it learns beyond random weights and raw pixels.
 
     python benchmarks/quickstart.py
-    python benchmarks/quickstart.py --recipe quickstart_digits
+    python benchmarks/quickstart.py --recipe clipart_small
     python benchmarks/quickstart.py --recipe quickstart_vit --seeds 0 1 2
 
 Each seed is one command ``sslkit fit``. Writes docs/benchmarks/NAME.md and NAME.json.

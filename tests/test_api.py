@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,7 +96,10 @@ def test_export_gives_the_file_and_how_it_is_loaded(result: RunResult, tmp_path:
     assert f"torch.load({str(written.file)!r}" in written.load
     weights = torch.load(written.file, weights_only=True)
     assert weights.keys() == sslkit.load_backbone(result.folder).backbone.state_dict().keys()
-    assert f"load it: {written.load}" in repr(written)
+    names: dict[str, Any] = {}
+    exec(written.load, names)
+    assert torch.equal(names["net"].state_dict()["net.0.weight"], weights["net.0.weight"])
+    assert all(line in repr(written) for line in written.load.splitlines())
     again = sslkit.export(result.folder, "safetensors", tmp_path / "net.safetensors", which="student")
     assert load_file(again.file).keys() == weights.keys()
     with pytest.raises(UserError, match="there is such a file already"):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +19,6 @@ from safetensors.torch import load_file
 import sslkit
 from sslkit.cli.main import main
 from sslkit.report.export import ENDINGS
-from sslkit.report.how_to_load import made
 from tiny_run import TINY_VIT, tiny
 
 
@@ -108,6 +110,16 @@ NETS = {
 }
 
 
+def made_by(said: str) -> torch.nn.Module:
+    """The net that the printed Python makes, when it is pasted."""
+    code = re.search(r"^load it:\n((?:  .*\n)+)", said, flags=re.MULTILINE)
+    assert code is not None, said
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(code[1]), names)
+    net: torch.nn.Module = names["net"]
+    return net
+
+
 @pytest.mark.parametrize("kind", NETS)
 def test_the_printed_line_rebuilds_the_net(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -116,10 +128,7 @@ def test_the_printed_line_rebuilds_the_net(
     make, words = NETS[kind]
     torch.save(make().state_dict(), "w.pth")
     assert main(["export", "--weights", "w.pth", "--backbone", *words.split(), "--to", "torch", "--out", "o.pth"]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("load it: ")]
-    loading, _, source = line.removeprefix("load it: ").partition(", with net = ")
-    assert loading == "net.load_state_dict(torch.load('o.pth', weights_only=True))"
-    made(source).load_state_dict(torch.load("o.pth", weights_only=True), strict=True)
+    assert made_by(capsys.readouterr().out).state_dict().keys() == torch.load("o.pth", weights_only=True).keys()
 
 
 def test_a_net_in_plain_torch_gives_the_features_too(
@@ -127,8 +136,7 @@ def test_a_net_in_plain_torch_gives_the_features_too(
 ) -> None:
     out = tmp_path / "o.pth"
     assert main(["export", str(convnet_run), "--to", "torch", "--out", str(out)]) == 0
-    net = made(capsys.readouterr().out.split(", with net = ")[1].splitlines()[0])
-    net.load_state_dict(torch.load(out, weights_only=True))
+    net = made_by(capsys.readouterr().out)
     images, wanted = features(convnet_run)
     with torch.no_grad():
         torch.testing.assert_close(net.eval()(images), wanted)

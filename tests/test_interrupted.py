@@ -71,7 +71,7 @@ def held(folder: Path, where: str) -> Sslkit:
     ("where", "sent", "said"),
     [
         ("step_end", signal.SIGINT, "Ctrl-C: finishing step 13, then saving; Ctrl-C again quits"),
-        ("step_end", signal.SIGTERM, "SIGTERM: finishing step 13, then saving; Ctrl-C again quits"),
+        ("step_end", signal.SIGTERM, "SIGTERM: finishing step 13, then saving; Ctrl-C quits at once"),
         ("evaluation_progress", signal.SIGINT, "Ctrl-C: finishing the evaluation before training, then saving"),
     ],
 )

@@ -57,6 +57,11 @@ class KNNInstance(Evaluator):
         self.max_images, self.scale, self.flip, self.colour = max_images, scale, flip, colour
         self.raw_pixels = raw_pixels
 
+    @classmethod
+    def in_words(cls, metric: str) -> str:
+        """See :class:`sslkit.parts.Evaluator`."""
+        return f"images found by a changed view, {metric.replace('top', 'top-')}"
+
     def evaluate(self, frozen: Frozen, data: Dataset, out_dir: Path) -> Metrics:
         """See :class:`sslkit.parts.Evaluator`."""
         images = data.split("test") or data.split("train")

@@ -60,7 +60,7 @@ def run(argv: Sequence[str]) -> int:
     print("\n".join(found.lines))
     if args.recipe:
         draw(recipe, data, out / "views.png")
-        print(f"lists, and views.png with the recipe's views of the first images: {out}")
+        print(f"wrote {out}: lists, and views.png with the recipe's views of the first images")
     else:
-        print(f"lists: {out}; with --recipe NAME also its augmented views")
+        print(f"wrote lists to {out}; add --recipe NAME to draw its augmented views too")
     return 1 if found.bad or found.numbers["test_images_in_train"] else 0

@@ -120,7 +120,8 @@ class Loop:
         return self.standing
 
     def _acknowledge(self, signal_name: str) -> None:
-        say(f"{signal_name}: finishing {self.doing}, then saving; Ctrl-C again quits")
+        again = "Ctrl-C again quits" if signal_name == "Ctrl-C" else "Ctrl-C quits at once"
+        say(f"{signal_name}: finishing {self.doing}, then saving; {again}")
 
     def pending(self) -> bool:
         """Whether the evaluation of the step where the run stands is due and not done."""

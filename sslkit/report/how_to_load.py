@@ -1,4 +1,4 @@
-"""How an exported file is loaded: a line of Python that works, with or without sslkit."""
+"""How an exported file is loaded: Python that works as printed, with or without sslkit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sslkit.report.judged import Judged
 
 
 def how_to_load(found: Judged, out: Path, state: str) -> str:
-    """The line that gives the backbone of a file back: by what its ``source()`` makes if that takes the weights.
+    """Python that gives the backbone of a file back: by what its ``source()`` makes if that takes the weights.
 
     Args:
         found: the backbone.
@@ -25,20 +25,24 @@ def how_to_load(found: Judged, out: Path, state: str) -> str:
     """
     source = found.backbone.source()
     if source is not None and _takes_the_weights(source, found.backbone.plain()):
-        return f"net.load_state_dict({state}), with net = {source}"
+        modules = sorted({*_modules(source), state.partition("(")[0].rpartition(".")[0]})
+        return f"import {', '.join(modules)}\nnet = {source}\nnet.load_state_dict({state})"
     return f"sslkit.load_backbone({str(out)!r}, backbone={_options(found)!r}{_images(found.by.preprocess)})"
 
 
 def made(source: str) -> nn.Module:
     """The network that a backbone's own ``source()`` makes."""
     expression, *statements = source.split("; ")
-    words = set(re.findall(r"(?<![\w.'])([a-z]\w*)\.", source)) - {"net"}
-    names: dict[str, Any] = {word: importlib.import_module(word) for word in words}
+    names: dict[str, Any] = {module: importlib.import_module(module) for module in _modules(source)}
     names["net"] = eval(expression, names)
     for statement in statements:
         exec(statement, names)
     net: nn.Module = names["net"]
     return net
+
+
+def _modules(source: str) -> set[str]:
+    return set(re.findall(r"(?<![\w.'])([a-z]\w*)\.", source)) - {"net"}
 
 
 def _takes_the_weights(source: str, plain_net: nn.Module) -> bool:

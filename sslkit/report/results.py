@@ -120,7 +120,9 @@ class Exported:
 
     def lines(self) -> list[str]:
         """How to load the file, what it holds and what it takes, for a person."""
-        return [f"load it: {self.load}", f"{self.file}: {self.about}", f"its input: {self.input}"]
+        code = self.load.splitlines()
+        how = [f"load it: {self.load}"] if len(code) == 1 else ["load it:", *(f"  {line}" for line in code)]
+        return [*how, f"{self.file}: {self.about}", f"its input: {self.input}"]
 
     def __repr__(self) -> str:
         """How to load the file, what it holds and what it takes."""

@@ -91,7 +91,9 @@ def _fit_in(recipe: Recipe, folder: RunFolder, device: torch.device, changes: Ch
     if resumed:
         say(f"continuing {folder.path} at step {loop.standing.step} of {loop.steps.total}")
     else:
-        say(f"training {Path(recipe.source).name} in {folder.path}: {loop.steps.total} steps on {device}")
+        most, total = recipe.train.max_steps, loop.steps.total
+        steps = f"{total} steps" if most is None or most >= total else f"{most} of {total} steps"
+        say(f"training {Path(recipe.source).name} in {folder.path}: {steps} on {device}")
     for line in report(changes, loop.run, loop.steps, loop.standing.step) if changes else ():
         say(line)
     watching.call("fit_start", run=_info(recipe, folder, loop))
@@ -171,7 +173,10 @@ def _tell_doubts(run: Run, images: int, short_side: float) -> None:
     if (doubt := too_small(max(view.size for view in run.augmenter.views), short_side)) is not None:
         log.warning("%s", doubt)
     if run.rates.only_rises():
-        log.warning("the learning rate only rises until the run ends: its warm-up is as long as the run, or longer")
+        log.warning(
+            "the learning rate only rises until the run ends, because its warm-up is as long as the run or longer: "
+            "train for more epochs, or shorten the warm-up of optimizer.lr"
+        )
     outputs = run.student.head.out_dim if run.student.head else 0
     if outputs > images:
         log.warning(
