@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -105,7 +106,10 @@ def test_tables_are_whole_where_the_output_is_a_file(tmp_path: Path) -> None:
         "name = 'teacher/an_evaluator_of_a_really_long_name_indeed/k20_top1_of_transformed_images'\n"
         "show_results(Path('x'), {name: 98.5, 'seconds': 1.0, 'images_per_second': 2.0, 'steps': 1})\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True,
+        env={**os.environ, "COLUMNS": "40"},
+    )  # fmt: skip
     assert "teacher/an_evaluator_of_a_really_long_name_indeed/k20_top1_of_transformed_images" in done.stdout
     assert "trained 1 step in" in done.stdout
 

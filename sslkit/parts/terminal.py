@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import rich
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sslkit.streams import silence
@@ -56,10 +56,9 @@ def show(what: RenderableType) -> None:
     """Print a table or the like, as :func:`tell` does; where standard output is a file or a pipe, in its full width."""
     console = rich.get_console()
     try:
-        if console.is_terminal:
-            console.print(what)
-        else:
-            console.print(what, width=160, crop=False)
+        # a console prints nothing wider than itself: a file gets one that is wide enough
+        wide = console if console.is_terminal or console.is_jupyter else Console(file=console.file, width=160)
+        wide.print(what)
     except (SystemExit, OSError, ValueError):
         silence(sys.stdout)
 
