@@ -29,8 +29,9 @@ def run(argv: Sequence[str]) -> int:
     args = words.parse(rest)
     trained = named_trained(args, "embed")
     trained.check(overrides, EMBED)
-    from sslkit.report.embed import check_out, embed, show_embedding
+    from sslkit.report.embed import ENDINGS, embed, show_embedding
+    from sslkit.report.out_file import check_out
 
-    check_out(args.out)
+    check_out(args.out, ENDINGS)
     show_embedding(embed(trained.load(overrides), args.out))
     return 0

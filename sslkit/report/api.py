@@ -13,6 +13,7 @@ from sslkit.recipe.overrides import Override, overrides_from
 from sslkit.report import embed as embedding
 from sslkit.report import export as exporting
 from sslkit.report.evaluate_backbone import evaluate_backbone, with_evaluator
+from sslkit.report.out_file import check_out
 from sslkit.report.results import Embedding, Evaluation, Exported, RunResult
 from sslkit.report.trained import EMBED, EVALUATE, EXPORT, Net, Trained
 from sslkit.report.training import fit_recipe
@@ -107,7 +108,7 @@ def embed(
     """
     file = home_path(out) if out else None
     if file is not None:
-        embedding.check_out(file)
+        check_out(file, embedding.ENDINGS)
     trained, given = _named(run_or_file, which, backbone, overrides, plugins)
     trained.check(given, EMBED)
     return embedding.embed(trained.load(given), file)

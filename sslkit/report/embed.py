@@ -22,6 +22,8 @@ from sslkit.report.judged import Judged
 from sslkit.report.results import Embedding
 
 SPLITS: tuple[Split, ...] = ("train", "test")
+#: Of the files that features can be written to.
+ENDINGS = (".npz", ".parquet")
 
 
 def embed(found: Judged, out: Path | None = None) -> Embedding:
@@ -58,18 +60,6 @@ def show_embedding(result: Embedding) -> None:
     for name, reason in result.unreadable.items():
         say(f"left out, unreadable: {name} ({reason})")
     say(f"{len(result)} images x {result.features.shape[1]} features of the {result.net}: {result.file}")
-
-
-def check_out(out: Path) -> None:
-    """Whether features can be written to this file, before anything is computed.
-
-    Raises:
-        UserError: if its ending names no format or its folder does not exist.
-    """
-    if out.suffix not in (".npz", ".parquet"):
-        raise UserError(f"--out {out}: the file's ending names the format; use .npz or .parquet")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {out.absolute().parent}")
 
 
 def _columns(frozen: FrozenBackbone, data: Dataset, progress: Progress) -> dict[str, np.ndarray]:

@@ -28,6 +28,7 @@ from sslkit.report.classifiers import chosen_classifier
 from sslkit.report.console import say
 from sslkit.report.evaluation import loading
 from sslkit.report.judged import Judged, find_run
+from sslkit.report.out_file import check_out
 from sslkit.report.trained import PREDICT, Net, Trained
 
 _SPLITS: tuple[Split, ...] = ("train", "test")
@@ -78,7 +79,7 @@ def predict_images(
 ) -> pd.DataFrame:
     """The same, with the backbone and overrides as the command line or Python names them."""
     if out is not None:
-        check_out(out)
+        check_out(out, (".csv", ".parquet"))
     _check_given(trained, images, overrides)
     if trained.is_file:
         shown, homes = f"--weights {trained.path}", [Path("evaluations") / trained.path.stem]
@@ -96,18 +97,6 @@ def predict_images(
         _write(out, table)
         say(f"{len(table)} images, {len(saved.classifier.classes)} classes, by {file}: {out}")
     return table
-
-
-def check_out(out: Path) -> None:
-    """Whether predictions can be written to this file, before anything is computed.
-
-    Raises:
-        UserError: if its ending names no format or its folder does not exist.
-    """
-    if out.suffix not in (".csv", ".parquet"):
-        raise UserError(f"--out {out}: the file's ending names the format; use .csv or .parquet")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {out.absolute().parent}")
 
 
 def _check_given(trained: Trained, images: Path | None, overrides: Sequence[Override]) -> None:
