@@ -142,6 +142,8 @@ class Sslkit:
         def work() -> int:
             os.chdir(folder)
             os.environ.update(PLAIN)
+            # a shell that starts the tests in its background has it ignored
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             if file_limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
             return sslkit_main(*words)()
