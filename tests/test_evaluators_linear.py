@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from evaluation_parts import Patterns, Splits, freeze, tiny_conv
 from sslkit.data.preprocess import preprocess_image
 from sslkit.errors import RunError, UserError
-from sslkit.parts import Bands, Evaluator, Preprocess, Tokens
-from sslkit_evaluators.linear import Linear, interleaved
+from sslkit.parts import Bands, Evaluator, Preprocess, Tokens, interleaved
+from sslkit_evaluators.linear import Linear
 from sslkit_evaluators.linear_cached import LinearCached
 from sslkit_evaluators.linear_probes import LinearProbes
 from sslkit_evaluators.top_hits import top_accuracy, top_hits

@@ -23,7 +23,6 @@ from sslkit.parts import (
     PathOption,
     Preprocess,
 )
-from sslkit.parts import interleaved as interleaved
 from sslkit_evaluators.linear_head import LinearHead, read_head
 from sslkit_evaluators.linear_probes import LinearProbes, check_length, check_rates
 from sslkit_evaluators.random_crop import check_scale

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args, get_origin
 
-from sslkit.parts.paths import is_path
-from sslkit.parts.paths import user_path as user_path
+from sslkit.parts.paths import is_path, user_path
 from sslkit.recipe.signature import members
 
 
